@@ -1,0 +1,105 @@
+"""The contract of a provider: bytes to events, frames to bytes.
+
+A codec is a frozen value with pure functions over its own immutable state: no I/O, no clock, no
+randomness, and no epoch. It emits the very events a user sees, unstamped; the machine stamps and
+gates them.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+from returns.result import Result
+
+from .config import Message
+from .epoch import ItemId, ResponseId
+from .errors import RealtimeError
+from .events import RealtimeEvent
+from .frames import Frame
+from .plan import Plan
+
+__all__ = (
+    "CancelResponse",
+    "Codec",
+    "Coded",
+    "Command",
+    "DeleteItem",
+    "Outgoing",
+    "Resume",
+    "TruncateItem",
+    "Wire",
+)
+
+Wire = str | bytes
+"""One message of the provider's protocol, as it stands on the wire."""
+
+S = TypeVar("S")
+
+
+class Coded(NamedTuple, Generic[S]):
+    """The codec's next state, and what it has to send and to say."""
+
+    state: S
+    wires: tuple[Wire, ...] = ()
+    events: tuple[RealtimeEvent, ...] = ()
+
+
+class CancelResponse(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    """Stop the named response (capability `cancel`)."""
+
+    response: ResponseId
+
+
+class TruncateItem(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    """Forget what comes after `samples` samples at `rate` Hz of an item (capability `truncate`)."""
+
+    item: ItemId
+    samples: int
+    rate: int
+    text: str = ""
+    """The words that remain."""
+
+
+class DeleteItem(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    """Forget an item of which nothing was heard (capability `delete`)."""
+
+    item: ItemId
+
+
+Command = CancelResponse | TruncateItem | DeleteItem
+"""What the machine itself has to tell a provider."""
+
+Outgoing = Frame | Command
+
+
+class Resume(NamedTuple):
+    """What a new connection takes over from the lost one."""
+
+    handle: str | None = None
+    history: tuple[Message, ...] = ()
+
+
+class Codec(Protocol[S]):
+    """One provider's dialect; `S` is its state, an immutable value.
+
+    A codec may rely on: `greet` first on each connection; only frames its capabilities allow;
+    `CreateResponse` never while a response is open where `one_response` holds. It must: name every
+    response and item in its events (minting ids where the wire has none), emit `ResponseStarted`
+    before anything else of a response and one `ResponseDone` at its end, emit `Connected` (with an
+    empty `session_id`) once the provider has acknowledged the session, turn a provider's
+    interruption notice into `Interrupted(cause="provider")`, and answer any bytes with events, an
+    `Unknown` event or one error.
+    """
+
+    def greet(self, plan: Plan, resume: Resume | None) -> Coded[S]:
+        """Begin a connection: the state at its start and the first messages to send."""
+        ...
+
+    def encode(self, state: S, frame: Outgoing) -> Result[Coded[S], RealtimeError]:
+        """Turn a frame or command into messages; a refusal leaves the state as it was."""
+        ...
+
+    def decode(self, state: S, wire: Wire) -> Result[Coded[S], RealtimeError]:
+        """Turn one message into events; a failure leaves the state as it was."""
+        ...

@@ -1,0 +1,137 @@
+"""What a caller pushes in: a closed union of frozen values.
+
+Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Interrupt`,
+`Close`) take effect at once, whatever is queued.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from .audio.format import PCM_24K, AudioFormat
+from .config import SessionConfig
+from .epoch import CallId, ItemId, RequestId
+
+__all__ = (
+    "ActivityEnd",
+    "ActivityStart",
+    "Audio",
+    "ClearAudio",
+    "Close",
+    "CommitAudio",
+    "CreateResponse",
+    "Frame",
+    "Heard",
+    "Interrupt",
+    "Text",
+    "ToolResult",
+    "UpdateSession",
+    "Video",
+)
+
+
+class _Frame(msgspec.Struct, frozen=True, tag_field="type", tag=True):
+    urgent: ClassVar[bool] = False
+
+
+class Audio(_Frame, frozen=True, gc=False):
+    """Microphone audio: interleaved samples, any rate and channel count; converted on the way."""
+
+    pcm: bytes
+    format: AudioFormat = PCM_24K
+
+
+class Video(_Frame, frozen=True, gc=False):
+    """One picture of the camera or the screen, encoded (JPEG, PNG)."""
+
+    image: bytes
+    mime: str = "image/jpeg"
+
+
+class Text(_Frame, frozen=True):
+    """Typed words.
+
+    `queue` asks for an answer after what is being said, `interrupt` cuts that short first, and
+    `context` only adds to the conversation.
+    """
+
+    text: str
+    role: Literal["user", "system"] = "user"
+    turn: Literal["queue", "interrupt", "context"] = "queue"
+    participant: str | None = None
+
+
+class ToolResult(_Frame, frozen=True):
+    """The outcome of a tool call: text or JSON, or an error message for the model."""
+
+    call: CallId
+    output: str
+    failed: bool = False
+
+
+class Heard(_Frame, frozen=True, gc=False):
+    """A sink's word that it has played the first `samples` samples of an output item."""
+
+    item: ItemId
+    samples: int
+
+
+class ActivityStart(_Frame, frozen=True, gc=False):
+    """The user's turn begins (manual turns)."""
+
+
+class ActivityEnd(_Frame, frozen=True, gc=False):
+    """The user's turn ends and wants an answer (manual turns)."""
+
+
+class CommitAudio(_Frame, frozen=True, gc=False):
+    """Make a user message of the audio pushed so far, without asking for an answer."""
+
+
+class ClearAudio(_Frame, frozen=True, gc=False):
+    """Forget the audio pushed since the last turn, here and at the provider."""
+
+
+class CreateResponse(_Frame, frozen=True):
+    """Ask for an answer now; waits its turn where the provider allows one at a time."""
+
+    instructions: str = ""
+    request: RequestId = RequestId("")
+    """Names the request; the session mints one where it is empty."""
+
+
+class UpdateSession(_Frame, frozen=True):
+    """Change the configuration of a running session, as far as the provider can."""
+
+    config: SessionConfig
+
+
+class Interrupt(_Frame, frozen=True, gc=False):
+    """Fall silent now: everything said so far and not yet heard is stale."""
+
+    urgent: ClassVar[bool] = True
+
+
+class Close(_Frame, frozen=True, gc=False):
+    """End the session."""
+
+    urgent: ClassVar[bool] = True
+
+
+Frame = (
+    Audio
+    | Video
+    | Text
+    | ToolResult
+    | Heard
+    | ActivityStart
+    | ActivityEnd
+    | CommitAudio
+    | ClearAudio
+    | CreateResponse
+    | UpdateSession
+    | Interrupt
+    | Close
+)

@@ -1,0 +1,104 @@
+"""An agreed session: what remains of a wish once it has met what a provider can do.
+
+`negotiate` decides before anything is dialled: a wish the provider lacks becomes a `Warning` where
+the session can go on without it, and `Unsupported` where it cannot.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+from returns.result import Failure, Result, Success
+
+from .audio.format import PCM_24K, AudioFormat
+from .capability import Capabilities
+from .config import SessionConfig
+from .errors import Unsupported
+from .events import Warning
+
+__all__ = ("Plan", "negotiate")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """An agreed session: the configuration in force, and what was left out of the wish."""
+
+    config: SessionConfig
+    capabilities: Capabilities
+    input_format: AudioFormat
+    output_format: AudioFormat
+    warnings: tuple[Warning, ...] = ()
+
+
+def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:
+    """Match a wish with what the provider can do."""
+    refusal = _refusal(capabilities, wish)
+    if refusal is not None:
+        return Failure(refusal)
+    config, warnings = wish, list[Warning]()
+    for field, lacking, without in (
+        ("history", wish.history and not capabilities.history, {"history": ()}),
+        (
+            "transcribe_user",
+            wish.transcribe_user and not capabilities.user_transcripts,
+            {"transcribe_user": False},
+        ),
+        ("voice", _unknown_voice(capabilities, wish), {"voice": ""}),
+    ):
+        if lacking:
+            config = replace(config, **without)
+            warnings.append(Warning(field=field, why=f"{capabilities.provider} has no such {field}"))
+    return Success(
+        Plan(
+            config,
+            capabilities,
+            input_format=_agreed(wish.input_format, capabilities.audio_in),
+            output_format=_agreed(wish.output_format, capabilities.audio_out),
+            warnings=tuple(warnings),
+        )
+    )
+
+
+def _refusal(capabilities: Capabilities, wish: SessionConfig) -> Unsupported | None:
+    turns = wish.turn_detection
+    lacks: tuple[tuple[bool, str, str], ...] = (
+        (bool(wish.tools) and not capabilities.tools, "tools", "tools"),
+        (
+            wish.modalities == ("text",) and not capabilities.text_out,
+            "modalities",
+            "answers in text alone",
+        ),
+        (
+            "audio" in wish.modalities and not capabilities.audio_out,
+            "modalities",
+            "answers in audio",
+        ),
+        (
+            turns.mode == "manual" and not capabilities.manual_turns,
+            "turn_detection.mode",
+            "manual turns",
+        ),
+        (
+            turns.authority not in capabilities.authorities,
+            "turn_detection.authority",
+            f"barge-in under the authority of the {turns.authority}",
+        ),
+    )
+    for lacking, field, words in lacks:
+        if lacking:
+            return Unsupported(
+                what=f"The provider {capabilities.provider!r} does not offer {words}.",
+                cause="this provider or model lacks it",
+                fix=f"Leave `{field}` at its default, or choose another provider.",
+                field=field,
+            )
+    return None
+
+
+def _unknown_voice(capabilities: Capabilities, wish: SessionConfig) -> bool:
+    return bool(wish.voice and capabilities.voices) and wish.voice not in capabilities.voices
+
+
+def _agreed(wish: AudioFormat | None, offered: tuple[AudioFormat, ...]) -> AudioFormat:
+    if wish is not None and (wish in offered or not offered):
+        return wish
+    return offered[0] if offered else PCM_24K

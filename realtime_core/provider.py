@@ -1,0 +1,67 @@
+"""A provider as a value: its codec, its dial and what it can do; found through entry points.
+
+Resolving a name loads that provider's package and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+import msgspec
+from returns.result import Failure, Result, Success
+
+from .capability import Capabilities
+from .codec import Codec
+from .config import SessionConfig
+from .errors import InvalidRequest, RealtimeError, Unsupported
+from .link import Dial
+from .plan import Plan, negotiate
+
+__all__ = ("GROUP", "Provider", "installed", "resolve")
+
+GROUP = "realtime_core.providers"
+"""The entry-point group: each entry is a callable `(model="", **options) -> Provider`."""
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """Everything the core needs to know of one provider."""
+
+    name: str
+    capabilities: Capabilities
+    codec: Codec[Any]
+    dial: Dial
+    defaults: SessionConfig = SessionConfig()
+    """The configuration that applies where the caller gives none."""
+    agree: Callable[[Capabilities, SessionConfig], Result[Plan, Unsupported]] = negotiate
+
+
+def installed() -> dict[str, EntryPoint]:
+    """List the providers of this environment by name, without loading them."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def resolve(name: str, **options: Any) -> Result[Provider, RealtimeError]:  # noqa: ANN401 - provider's own
+    """Find `provider` or `provider:model` and build it with the provider's own options."""
+    head, _, model = name.partition(":")
+    found = installed()
+    if head not in found:
+        return Failure(
+            InvalidRequest(
+                what=f"There is no provider named {head!r}.",
+                cause="a misspelt name, or the package that holds it is not installed",
+                fix=f"Known here: {', '.join(found) or 'none'}.",
+            )
+        )
+    try:
+        make = cast("Callable[..., Provider]", found[head].load())
+        return Success(make(model, **options))
+    except (ImportError, TypeError) as problem:
+        return Failure(
+            InvalidRequest(
+                what=f"The provider {head!r} could not be built: {problem}.",
+                cause="a missing extra, or an option this provider does not have",
+                fix=f"Install it with: pip install 'realtime-core[{head}]', or check the option names.",
+            )
+        )
