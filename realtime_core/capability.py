@@ -63,6 +63,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     history: bool = False
     """Earlier messages can be given at the start."""
     resumption: Literal["none", "handle"] = "none"
+    closing_silence_ms: int = 1_000
+    """Silence after which the provider takes a turn to be over, with a margin."""
     session_seconds: float | None = None
     """The provider's own limit on the length of one connection."""
     voices: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 from returns.result import Result
 
-from .config import Message
+from .config import Message, Secret
 from .epoch import ItemId, ResponseId
 from .errors import RealtimeError
 from .events import RealtimeEvent
@@ -76,7 +76,7 @@ Outgoing = Frame | Command
 class Resume(NamedTuple):
     """What a new connection takes over from the lost one."""
 
-    handle: str | None = None
+    handle: Secret | None = None
     history: tuple[Message, ...] = ()
 
 

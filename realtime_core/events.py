@@ -52,9 +52,7 @@ __all__ = (
 )
 
 Cause = Literal["provider", "local", "app", "connection", "close"]
-Status = Literal[
-    "completed", "cancelled", "incomplete", "failed", "interrupted", "lost", "closed"
-]
+Status = Literal["completed", "cancelled", "incomplete", "failed", "interrupted", "lost", "closed"]
 
 
 class Kind(Enum):
@@ -204,6 +202,8 @@ class Error(Event, frozen=True, kw_only=True, tag=_snake):
 
     error: RealtimeError
     recoverable: bool
+    request: RequestId | None = None
+    """Our own `CreateResponse` that the provider refused, if it was one."""
 
 
 class Unknown(Event, frozen=True, kw_only=True, tag=_snake):

@@ -1,7 +1,7 @@
 """What a caller pushes in: a closed union of frozen values.
 
-Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Interrupt`,
-`Close`) take effect at once, whatever is queued.
+Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Heard`,
+`Interrupt`, `Close`) take effect at once, whatever is queued.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class ToolResult(_Frame, frozen=True):
 class Heard(_Frame, frozen=True, gc=False):
     """A sink's word that it has played the first `samples` samples of an output item."""
 
+    urgent: ClassVar[bool] = True
+
     item: ItemId
     samples: int
 
@@ -109,9 +111,13 @@ class UpdateSession(_Frame, frozen=True):
 
 
 class Interrupt(_Frame, frozen=True, gc=False):
-    """Fall silent now: everything said so far and not yet heard is stale."""
+    """Fall silent now: everything said so far and not yet heard is stale.
+
+    From a `local` voice detector it changes nothing where nothing can be cut.
+    """
 
     urgent: ClassVar[bool] = True
+    cause: Literal["app", "local"] = "app"
 
 
 class Close(_Frame, frozen=True, gc=False):

@@ -46,7 +46,8 @@ def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, U
     ):
         if lacking:
             config = replace(config, **without)
-            warnings.append(Warning(field=field, why=f"{capabilities.provider} has no such {field}"))
+            why = f"{capabilities.provider} has no such {field}"
+            warnings.append(Warning(field=field, why=why))
     return Success(
         Plan(
             config,

@@ -62,6 +62,6 @@ def resolve(name: str, **options: Any) -> Result[Provider, RealtimeError]:  # no
             InvalidRequest(
                 what=f"The provider {head!r} could not be built: {problem}.",
                 cause="a missing extra, or an option this provider does not have",
-                fix=f"Install it with: pip install 'realtime-core[{head}]', or check the option names.",
+                fix=f"Type: pip install 'realtime-core[{head}]'; or check the option names.",
             )
         )

@@ -37,10 +37,6 @@ class Attempt(NamedTuple):
 class _Policy(msgspec.Struct, frozen=True, tag=True):
     """The ways to combine one schedule with another."""
 
-    def delay(self, attempt: Attempt) -> Maybe[float]:
-        """Give the seconds to wait before trying again, or `Nothing` to give up."""
-        raise TypeError(f"{type(self).__name__} says no delay")  # every member below does
-
     def capped(self, seconds: float) -> Capped:
         """Never wait longer than `seconds` for one attempt."""
         return Capped(_member(self), seconds)
@@ -50,7 +46,7 @@ class _Policy(msgspec.Struct, frozen=True, tag=True):
         return Jittered(_member(self), low, high)
 
     def within(self, seconds: float) -> Within:
-        """Give up once the next attempt would start later than `seconds` after the first failure."""
+        """Give up once an attempt would start later than `seconds` after the first failure."""
         return Within(_member(self), seconds)
 
     def both(self, other: Schedule) -> Both:
@@ -153,9 +149,7 @@ class Either(_Policy, frozen=True, tag=True):
         """Give the shorter of the delays there are."""
         other = self.right.delay(attempt)
         return (
-            self.left.delay(attempt)
-            .map(lambda d: min(d, other.value_or(d)))
-            .lash(lambda _: other)
+            self.left.delay(attempt).map(lambda d: min(d, other.value_or(d))).lash(lambda _: other)
         )
 
 

@@ -1,0 +1,313 @@
+"""The driver: pumps around the machine, and one interpreter of its effects that never waits.
+
+Any task may call `feed`: a transition and all its effects happen in one go, so the order of calls
+is the order of effects. Waiting happens only in the pumps, before they take the next item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream
+from msgspec.structs import replace
+
+from .doors import Doors
+from .epoch import Epoch, is_stale
+from .errors import InternalFault, InvalidRequest, RealtimeError, RealtimeException
+from .events import Disconnected
+from .faults import fault_of, first_cause
+from .frames import Close, Frame
+from .line import Line
+from .link import Link
+from .machine import step
+from .outlet import Outlet
+from .plan import Plan
+from .provider import Provider
+from .signals import Signal
+from .state import (
+    Arm,
+    Begun,
+    Dial,
+    Disarm,
+    Effect,
+    Emit,
+    Fence,
+    Hangup,
+    Input,
+    Linked,
+    Lost,
+    Phase,
+    Pushed,
+    Rang,
+    Received,
+    Refused,
+    Send,
+    Shed,
+    State,
+    Timer,
+)
+
+__all__ = ("Driver",)
+
+_BATCH = 32 * 1024
+"""Bytes of messages that are handed to a connection at a time, unless one is larger."""
+
+
+class Driver:
+    """Carries: between the caller, the machine and the connection."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        plan: Plan,
+        session_id: str,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self.provider = provider
+        self.clock = clock
+        self.state = State(plan, session_id, history=plan.config.history)
+        self.outlet = Outlet(plan.config.outlet)
+        self.doors = Doors(plan, self)
+        self.changed = Signal()
+        """Given after every transition, and when a connection has ended."""
+        self.crash: BaseException | None = None
+        """The first failure of a task that should not fail."""
+        self.line: Line | None = None
+        self._random = random
+        self._timers: dict[Timer, float] = {}
+        self._timers_changed = Signal()
+        self._scopes: dict[CancelScope, Epoch] = {}
+        self._tasks: TaskGroup | None = None
+
+    # --- the interpreter ----------------------------------------------------------------------
+
+    def feed(self, given: Input) -> RealtimeError | None:
+        """Let the machine decide, and do what it says; gives why a pushed frame was refused.
+
+        Never waits. A failure of the provider's codec ends the session, not the caller.
+        """
+        try:
+            transition = step(self.provider.codec, self.state, given)
+        except Exception as problem:  # a codec's defect must not hit the caller's task
+            return self.fail(problem)
+        self.state = transition.state
+        for effect in transition.effects:
+            self._perform(effect)
+        self.outlet.filled.give()
+        self.changed.give()
+        if self.state.phase is Phase.CLOSED:
+            self._shut()
+        return transition.refused
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Emit():
+                self.outlet.put(effect.event)
+            case Send():
+                if self.line is not None:
+                    self.line.put(effect.wires)
+            case Fence():
+                self.outlet.fence(effect.epoch)
+                self._cancel_scopes(effect.epoch)
+            case Arm():
+                self._timers[effect.timer] = effect.at
+                self._timers_changed.give()
+            case Disarm():
+                self._timers.pop(effect.timer, None)
+                self._timers_changed.give()
+            case Dial():
+                assert self._tasks is not None  # noqa: S101 - dialling follows `run`
+                self._tasks.start_soon(self._guard, self._connect, Line(effect.conn))
+            case Hangup():
+                if self.line is not None and self.line.conn == effect.conn:
+                    self.line.hang_up()
+
+    def _cancel_scopes(self, epoch: Epoch) -> None:
+        for scope in [s for s, bound in self._scopes.items() if is_stale(bound, epoch)]:
+            del self._scopes[scope]
+            scope.cancel()
+
+    def _shut(self) -> None:
+        self._cancel_scopes(Epoch(self.state.epoch + 1))
+        self.doors.shut()
+        if self.line is not None:
+            self.line.scope.cancel()
+
+    def fail(self, problem: BaseException) -> RealtimeError:
+        """End the session because a task or a codec failed; the first cause is kept."""
+        error = fault_of(problem)
+        if isinstance(error, InternalFault) and self.crash is None:
+            self.crash = first_cause(problem)
+        try:
+            lost = Lost(at=self.clock(), conn=self.state.conn, error=error)
+            transition = step(self.provider.codec, self.state, lost)
+        except Exception:  # the first cause is kept; here only the end matters
+            self.outlet.put(Disconnected(reason=error.what, clean=False, error=error))
+            self.state = replace(self.state, phase=Phase.CLOSED, due={}, ending=error)
+        else:
+            self.state = transition.state
+            for effect in transition.effects:
+                self._perform(effect)
+        self.outlet.filled.give()
+        self.changed.give()
+        if self.state.phase is Phase.CLOSED:
+            self._shut()
+        return error
+
+    def push(self, frame: Frame) -> RealtimeError | None:
+        """Hand a frame straight to the machine."""
+        return self.feed(Pushed(at=self.clock(), delivered=self.outlet.delivered, frame=frame))
+
+    def refuse(self, error: RealtimeError) -> None:
+        """Report a refused frame for whose answer nobody waits."""
+        self.feed(Refused(at=self.clock(), error=error))
+
+    def shed(self, lane: str, reason: str, count: int, ms: float) -> None:
+        """Report a drop."""
+        self.feed(Shed(at=self.clock(), lane=lane, reason=reason, count=count, ms=ms))
+
+    def enter(self, scope: CancelScope, epoch: Epoch) -> None:
+        """Cancel this scope when its epoch is fenced; at once if it already is."""
+        if is_stale(epoch, self.state.epoch) or self.state.phase is Phase.CLOSED:
+            scope.cancel()
+        else:
+            self._scopes[scope] = epoch
+
+    def leave(self, scope: CancelScope) -> None:
+        """Forget a scope that has ended."""
+        self._scopes.pop(scope, None)
+
+    # --- pumps --------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def run(self, frames: MemoryObjectReceiveStream[Frame]) -> AsyncGenerator[None]:
+        """Run the pumps while the block is open; leaving it ends all that belongs to the session.
+
+        What the block raises comes out as it was raised, and never in an exception group.
+        """
+        raised: BaseException | None = None
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._guard, self._ring)
+            tasks.start_soon(self._guard, self.doors.forward, frames)
+            self.feed(Begun(at=self.clock()))
+            try:
+                yield
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as problem:  # raised again below, outside the group
+                raised = problem
+            finally:
+                await self._end()
+                tasks.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
+        if self.crash is not None:
+            raise RealtimeException(fault_of(self.crash)) from self.crash
+
+    async def _end(self) -> None:
+        """Close; wait for the provider until the close deadline, even while being cancelled."""
+        deadline = self.state.plan.config.close_timeout
+        with anyio.move_on_after(deadline, shield=True):
+            self.push(Close())
+            while self.state.phase is not Phase.CLOSED and self.line is not None:
+                await self.changed.wait()
+        due = self.state.due.get(Timer.CLOSE)
+        if due is not None:
+            self.feed(Rang(at=max(due, self.clock()), timer=Timer.CLOSE))
+
+    async def _guard(self, pump: Callable[..., Awaitable[None]], *given: object) -> None:
+        try:
+            await pump(*given)
+        except Exception as problem:  # the first cause surfaces when the block ends
+            self.fail(problem)
+
+    async def _ring(self) -> None:
+        while True:
+            if not self._timers:
+                await self._timers_changed.wait()
+                continue
+            timer = min(self._timers, key=lambda timer: self._timers[timer])
+            left = self._timers[timer] - self.clock()
+            if left > 0:
+                with anyio.move_on_after(left):
+                    await self._timers_changed.wait()
+                continue
+            del self._timers[timer]
+            self.feed(Rang(at=self.clock(), delivered=self.outlet.delivered, timer=timer))
+
+    async def _connect(self, line: Line) -> None:
+        error: RealtimeError | None = None
+        self.line = line
+        try:
+            with line.scope:
+                try:
+                    async with self.provider.dial(self.state.plan) as link:
+                        await self._talk(line, link)
+                except Exception as problem:  # told apart in `fault_of`
+                    error = fault_of(problem)
+                    if isinstance(error, InternalFault):
+                        self.fail(problem)
+        finally:
+            self.line = None if self.line is line else self.line
+            self.changed.give()
+        self.feed(
+            Lost(
+                at=self.clock(),
+                delivered=self.outlet.delivered,
+                conn=line.conn,
+                error=error,
+                random=self._random(),
+            )
+        )
+
+    async def _talk(self, line: Line, link: Link) -> None:
+        async with anyio.create_task_group() as both:
+            line.talk = both.cancel_scope
+            self.feed(Linked(at=self.clock(), conn=line.conn))
+            both.start_soon(self._send, line, link)
+            await self._receive(line.conn, link)
+            both.cancel_scope.cancel()
+
+    async def _send(self, line: Line, link: Link) -> None:
+        while True:
+            self.doors.refill(line, _BATCH)
+            if line.bytes_waiting:
+                await link.send(line.take())
+            elif line.hanging_up:
+                assert line.talk is not None  # noqa: S101 - set before this pump starts
+                line.talk.cancel()
+                return
+            else:
+                with anyio.move_on_after(self.doors.next_picture()):
+                    await line.filled.wait()
+
+    async def _receive(self, conn: int, link: Link) -> None:
+        policy = self.outlet.limits.policy
+        while True:
+            while policy == "pause" and self.outlet.full:
+                await self.outlet.drained.wait()
+            try:
+                wires = await link.receive()
+            except anyio.EndOfStream:
+                return
+            self.feed(
+                Received(at=self.clock(), delivered=self.outlet.delivered, conn=conn, wires=wires)
+            )
+            if policy == "drop" and self.outlet.full:
+                self.shed("outlet", "full", *self.outlet.overflow())
+            elif policy == "fail" and self.outlet.full:
+                raise RealtimeException(_deaf(self.outlet.limits.seconds))
+
+
+def _deaf(seconds: float) -> RealtimeError:
+    return InvalidRequest(
+        what=f"More than {seconds:g} s of audio wait for the consumer.",
+        cause="nobody takes the events, or takes them slower than they are spoken",
+        fix="Take events faster, or choose the outlet policy `pause` or `drop`.",
+    )

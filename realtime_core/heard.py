@@ -1,0 +1,99 @@
+"""What was heard: samples of an item that reached the ear, and the words they carried.
+
+Heard is counted in samples, rises only and never passes what was received. Without a sink's word it
+is estimated from what the consumer took and when, erring low, and marked as an estimate.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import NamedTuple
+
+import msgspec
+
+from .epoch import ItemId
+
+__all__ = ("Delivered", "Reading", "Words", "deliver", "estimate", "heard_words")
+
+_KEPT = 8
+_CHARACTERS_A_SECOND = 12
+"""A slow speaker's pace: a bound on the words that can have been said in a given time."""
+
+
+class Reading(NamedTuple):
+    """How much of one item the consumer has taken, and when that much will have been played."""
+
+    item: ItemId
+    samples: int
+    rate: int
+    ends_at: float
+
+
+Delivered = tuple[Reading, ...]
+"""The newest items the consumer took audio of, in the order it took them."""
+
+
+def deliver(before: Delivered, item: ItemId, samples: int, rate: int, at: float) -> Delivered:
+    """Add a piece of audio that the consumer took at `at`, as if played in one continuous voice."""
+    last = before[-1] if before else None
+    starts = at if last is None else max(at, last.ends_at)
+    ends = starts + samples / rate
+    if last is not None and last.item == item:
+        return (*before[:-1], Reading(item, last.samples + samples, rate, ends))
+    return (*before[1 - _KEPT :], Reading(item, samples, rate, ends))
+
+
+def estimate(delivered: Delivered, item: ItemId, at: float) -> int:
+    """Give the samples of an item that can have been played by `at`, never too many."""
+    for reading in delivered:
+        if reading.item == item:
+            left = ceil(max(0.0, reading.ends_at - at) * reading.rate)
+            return max(0, reading.samples - left)
+    return 0
+
+
+class Words(msgspec.Struct, frozen=True):
+    """The words of an item: pieces with the samples in which they are spoken, where known."""
+
+    pieces: tuple[tuple[str, int | None], ...] = ()
+    """Text, and the sample at which it has been said."""
+    whole: str | None = None
+    """The full text, once the provider gave it."""
+
+    @property
+    def text(self) -> str:
+        """All words received so far."""
+        return self.whole if self.whole is not None else "".join(text for text, _ in self.pieces)
+
+
+def heard_words(
+    words: Words, heard: int, received: int, rate: int, *, complete: bool
+) -> tuple[str, bool]:
+    """Give the words said within the first `heard` samples, and whether that is exact."""
+    text = words.text
+    if heard <= 0:
+        return "", True
+    if complete and heard >= received:
+        return text, True
+    said, sample = "", 0
+    for piece, end in words.pieces:
+        if end is None:
+            break
+        if end > heard:
+            share = (heard - sample) / (end - sample)
+            return said + _whole_words(piece, int(len(piece) * share)), False
+        said, sample = said + piece, end
+    else:
+        if words.pieces:
+            return said, True
+    rest = text[len(said) :] if text.startswith(said) else ""
+    fair = len(rest) * (heard - sample) // max(1, received - sample)
+    slow = (heard - sample) * _CHARACTERS_A_SECOND // max(1, rate)
+    return said + _whole_words(rest, fair if complete else min(fair, slow)), False
+
+
+def _whole_words(text: str, characters: int) -> str:
+    if characters >= len(text):
+        return text
+    cut = text[:characters]
+    return cut if text[characters].isspace() else cut[: cut.rfind(" ") + 1].rstrip()

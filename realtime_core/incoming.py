@@ -1,0 +1,240 @@
+"""What the provider says, judged: bound to an epoch, entered in the ledger, passed on or dropped.
+
+A perishable event passes only if its response belongs to the epoch in force; what is late, unknown
+or repeated changes a counter and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from .codec import CancelResponse
+from .config import Message
+from .epoch import Epoch, ResponseId
+from .events import (
+    AgentTranscript,
+    AudioOutput,
+    AudioOutputDone,
+    Connected,
+    ConversationItem,
+    Error,
+    Interrupted,
+    Kind,
+    RealtimeEvent,
+    ResponseDone,
+    ResponseStarted,
+    ResponseText,
+    ResumptionHandle,
+    SpeechStarted,
+    ToolCall,
+    ToolCallCancelled,
+    Unknown,
+    UserTranscript,
+)
+from .interruption import interrupt, passed, settle
+from .lifecycle import connected, lost
+from .moment import Moment, count, emit, remember, tell
+from .requests import settle_request
+from .state import Lost, Phase, State
+from .turn import Call, Item, Response, put_call, put_item, put_response
+
+__all__ = ("judge",)
+
+_Judge = Callable[[State, Moment, Any], State]
+
+
+def judge(state: State, now: Moment, event: RealtimeEvent) -> State:
+    """Decide what becomes of one event of the codec."""
+    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+        return count(state, "after close")
+    decide = _JUDGES.get(type(event))
+    if decide is not None:
+        return decide(state, now, event)
+    emit(state, now, event)
+    return state
+
+
+def _live(state: State, id: ResponseId | None) -> Response | None:
+    """Give the response of an event, if output of it may still be passed on."""
+    response = state.ledger.responses.get(id) if id is not None else None
+    return response if response is not None and response.open else None
+
+
+def _started(state: State, now: Moment, event: ResponseStarted) -> State:
+    id = event.response
+    if id is None or id in state.ledger.responses:
+        return count(state, "repeated response")
+    wish = next((w for w in state.ledger.requests if w.id == event.request), None)
+    if wish is not None:
+        epoch = wish.epoch
+        state = settle_request(state, wish.id)
+    else:
+        epoch = Epoch(state.epoch - 1) if state.barrier else state.epoch
+        event = replace(event, request=None)
+    stale = epoch < state.epoch
+    response = Response(epoch, state.conn, fenced=stale)
+    state = replace(state, ledger=put_response(state.ledger, id, response))
+    if not stale:
+        emit(state, now, event)
+    elif wish is not None and state.plan.capabilities.cancel:
+        response = replace(response, cancelled=True)
+        state = replace(state, ledger=put_response(state.ledger, id, response))
+        state, _ = tell(state, now, CancelResponse(id))
+    return state
+
+
+def _item(state: State, event: RealtimeEvent) -> Item:
+    assert event.response is not None  # noqa: S101 - asked after `_live`
+    known = state.ledger.items.get(event.item) if event.item is not None else None
+    return known or Item(event.response, rate=state.plan.output_format.rate)
+
+
+def _audio(state: State, now: Moment, event: AudioOutput) -> State:
+    response = _live(state, event.response)
+    samples = event.format.samples(len(event.pcm))
+    if response is None or event.item is None:
+        return count(state, "late audio samples", samples)
+    if response.fenced:
+        return count(state, "fenced audio samples", samples)
+    item = _item(state, event)
+    item = replace(item, received=item.received + samples, rate=event.format.rate, spoken=True)
+    emit(state, now, event)
+    return replace(state, ledger=put_item(state.ledger, event.item, item))
+
+
+def _audio_done(state: State, now: Moment, event: AudioOutputDone) -> State:
+    response = _live(state, event.response)
+    if response is None or response.fenced or event.item is None:
+        return count(state, "late event")
+    emit(state, now, event)
+    item = replace(_item(state, event), complete=True)
+    return replace(state, ledger=put_item(state.ledger, event.item, item))
+
+
+def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> State:
+    spoken = isinstance(event, AgentTranscript)
+    whole = event.kind is Kind.SETTLING
+    response = _live(state, event.response)
+    if response is None or event.item is None:
+        if whole and event.response in state.ledger.responses:
+            emit(state, now, replace(event, response=None))
+            return state
+        return count(state, "late event")
+    if response.fenced:
+        if whole:
+            emit(state, now, event)
+        return count(state, "fenced event")
+    emit(state, now, event)
+    item = _item(state, event)
+    if whole:
+        words = replace(item.words, whole=event.text)
+    else:
+        span = event.span if isinstance(event, AgentTranscript) else None
+        end = span[1] if span is not None else None
+        words = replace(item.words, pieces=(*item.words.pieces, (event.text, end)))
+    item = replace(item, words=words, spoken=item.spoken or spoken)
+    state = replace(state, ledger=put_item(state.ledger, event.item, item))
+    return remember(state, Message("assistant", words.text, item=event.item))
+
+
+def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
+    response = _live(state, event.response)
+    if response is None or event.response is None or event.call in state.ledger.calls:
+        return count(state, "late event" if response is None else "repeated call")
+    tools = {tool.name: tool.policy for tool in state.plan.config.tools}
+    call = Call(
+        event.response,
+        event.name,
+        response.epoch,
+        state.conn,
+        policy=tools.get(event.name, "cancel"),
+        outcome="cancelled" if response.fenced else "open",
+    )
+    state = replace(state, ledger=put_call(state.ledger, event.call, call))
+    if response.fenced:
+        return count(state, "fenced event")
+    emit(state, now, event)
+    message = Message("tool_call", event.arguments, call=event.call, name=event.name)
+    emit(state, now, ConversationItem(response=event.response, item=event.item, message=message))
+    return remember(state, message)
+
+
+def _done(state: State, now: Moment, event: ResponseDone) -> State:
+    if event.response is None or _live(state, event.response) is None:
+        return count(state, "late event")
+    return settle(state, now, event.response, event.status, usage=event.usage, error=event.error)
+
+
+def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
+    emit(state, now, event)
+    if state.plan.config.turn_detection.authority != "provider":
+        return state
+    return interrupt(state, now, "provider")
+
+
+def _notice(state: State, now: Moment, event: Interrupted) -> State:  # noqa: ARG001 - its arrival says it all
+    state = interrupt(state, now, "provider")
+    return passed(replace(state, barrier=False), now)
+
+
+def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
+    emit(state, now, event)
+    if not event.final or not event.text:
+        return state
+    message = Message("user", event.text, item=event.item)
+    emit(state, now, ConversationItem(item=event.item, message=message))
+    return remember(state, message)
+
+
+def _cancelled(state: State, now: Moment, event: ToolCallCancelled) -> State:
+    calls = state.ledger.calls
+    void = {
+        id: replace(calls[id], outcome="cancelled")
+        for id in event.calls
+        if id in calls and calls[id].outcome == "open"
+    }
+    if not void:
+        return count(state, "late event")
+    emit(state, now, replace(event, calls=tuple(void)))
+    return replace(state, ledger=replace(state.ledger, calls={**calls, **void}))
+
+
+def _handle(state: State, now: Moment, event: ResumptionHandle) -> State:
+    emit(state, now, event)
+    return replace(state, handle=event.handle)
+
+
+def _error(state: State, now: Moment, event: Error) -> State:
+    if event.request is not None:
+        state = settle_request(state, event.request)
+    emit(state, now, event)
+    if event.recoverable:
+        return passed(state, now)
+    return lost(state, now, Lost(at=now.at, conn=state.conn, error=event.error))
+
+
+def _unknown(state: State, now: Moment, event: Unknown) -> State:
+    emit(state, now, event)
+    return count(state, "unknown message")
+
+
+_JUDGES: dict[type[RealtimeEvent], _Judge] = {
+    AudioOutput: _audio,
+    AgentTranscript: _words,
+    ResponseText: _words,
+    AudioOutputDone: _audio_done,
+    ResponseStarted: _started,
+    ResponseDone: _done,
+    ToolCall: _tool_call,
+    ToolCallCancelled: _cancelled,
+    SpeechStarted: _speech_started,
+    Interrupted: _notice,
+    UserTranscript: _user_words,
+    ResumptionHandle: _handle,
+    Connected: connected,
+    Error: _error,
+    Unknown: _unknown,
+}

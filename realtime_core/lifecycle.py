@@ -1,0 +1,170 @@
+"""The life of a session: connecting, open, (resuming, open)*, closing, closed.
+
+Nothing happens after closed; `Disconnected` is the last event. Frames of an older connection never
+change anything.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from returns.maybe import Some
+
+from .codec import Resume
+from .errors import RealtimeError, TimedOut, Unavailable
+from .events import Connected, Disconnected, Dropped, Reconnected
+from .frames import Close
+from .interruption import interrupt, settle_all, settle_stale
+from .moment import Moment, absorb, arm, disarm, emit, tell
+from .requests import release
+from .schedule import Attempt
+from .state import Begun, Dial, Disarm, Hangup, Linked, Lost, Phase, Rang, Shed, State, Timer
+
+__all__ = ("begin", "close", "connected", "linked", "lost", "rang", "shed")
+
+_REPORT_EVERY = 1.0
+"""Seconds between reports of the same kind of drop."""
+
+
+def begin(state: State, now: Moment, given: Begun) -> State:  # noqa: ARG001 - one form for all
+    """Dial for the first time."""
+    return _dial(state, now)
+
+
+def _dial(state: State, now: Moment) -> State:
+    now.effects.append(Dial(state.conn))
+    return arm(state, now, Timer.CONNECT, state.plan.config.connect_timeout)
+
+
+def linked(state: State, now: Moment, given: Linked) -> State:
+    """Greet the provider, with what a lost connection left behind."""
+    if given.conn != state.conn or state.phase not in {Phase.CONNECTING, Phase.RESUMING}:
+        return state
+    resume = Resume(state.handle, state.history) if state.phase is Phase.RESUMING else None
+    return absorb(state, now, now.codec.greet(state.plan, resume))
+
+
+def connected(state: State, now: Moment, event: Connected) -> State:
+    """Open: the provider has acknowledged the session."""
+    if state.phase not in {Phase.CONNECTING, Phase.RESUMING}:
+        return state
+    resumed = state.phase is Phase.RESUMING
+    state = disarm(replace(state, phase=Phase.OPEN, attempts=0), now, Timer.CONNECT)
+    if resumed:
+        emit(state, now, _reconnected(state))
+    else:
+        emit(state, now, replace(event, session_id=state.session_id))
+        for warning in state.plan.warnings:
+            emit(state, now, warning)
+    return release(state, now)
+
+
+def _reconnected(state: State) -> Reconnected:
+    able = state.plan.capabilities
+    if state.handle is not None and able.resumption == "handle":
+        return Reconnected(restored="handle")
+    if able.history:
+        return Reconnected(restored="history", lost=("sound of earlier turns",))
+    return Reconnected(restored="nothing", lost=("the conversation",))
+
+
+def lost(state: State, now: Moment, given: Lost) -> State:
+    """Settle what the connection took with it, then try again or end."""
+    if given.conn != state.conn or state.phase is Phase.CLOSED:
+        return state
+    if state.phase is Phase.CLOSING:
+        return _finish(state, now)
+    error = given.error or Unavailable(
+        what="The provider closed the connection.", cause="it ended the session by itself"
+    )
+    if state.phase is Phase.OPEN:
+        state = replace(state, phase=Phase.RESUMING)
+    state = interrupt(state, now, "connection")
+    state = settle_all(state, now, "lost", error)
+    state = disarm(disarm(state, now, Timer.SETTLE), now, Timer.CONNECT)
+    now.effects.append(Hangup(state.conn))
+    now.pending.clear()
+    since = state.failing_since if state.attempts else now.at
+    attempt = Attempt(state.attempts, now.at - since, given.random)
+    delay = state.plan.config.retry.delay(attempt) if error.retryable else None
+    if not isinstance(delay, Some):
+        return _finish(replace(state, ending=error), now)
+    state = replace(
+        state,
+        conn=state.conn + 1,
+        codec=None,
+        attempts=state.attempts + 1,
+        failing_since=since,
+    )
+    return arm(state, now, Timer.RETRY, delay.unwrap())
+
+
+def close(state: State, now: Moment) -> State:
+    """End by the owner's wish: fall silent, take leave of the provider, wait for it briefly."""
+    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+        return state
+    was = state.phase
+    state = replace(state, phase=Phase.CLOSING)
+    state = interrupt(state, now, "close")
+    state = settle_all(state, now, "closed", None)
+    if was is Phase.OPEN:
+        state, _ = tell(state, now, Close())
+    now.effects.append(Hangup(state.conn))
+    if Timer.RETRY in state.due:
+        return _finish(state, now)
+    state = disarm(disarm(state, now, Timer.SETTLE), now, Timer.CONNECT)
+    return arm(state, now, Timer.CLOSE, state.plan.config.close_timeout)
+
+
+def _finish(state: State, now: Moment) -> State:
+    for timer in state.due:
+        now.effects.append(Disarm(timer))
+    state = _report(state, now)
+    asked = state.phase is Phase.CLOSING
+    reason = "closed" if asked else state.ending.what if state.ending else "ended"
+    emit(state, now, Disconnected(reason=reason, clean=asked, error=state.ending))
+    return replace(state, phase=Phase.CLOSED, due={})
+
+
+def rang(state: State, now: Moment, given: Rang) -> State:
+    """Do what was put off until now."""
+    timer = given.timer
+    if now.at < state.due.get(timer, float("inf")):
+        return state
+    state = replace(state, due={t: due for t, due in state.due.items() if t is not timer})
+    match timer:
+        case Timer.CONNECT:
+            return lost(state, now, Lost(at=now.at, conn=state.conn, error=_mute(state)))
+        case Timer.SETTLE:
+            return settle_stale(state, now)
+        case Timer.RETRY:
+            return _dial(state, now)
+        case Timer.CLOSE:
+            return _finish(state, now)
+        case Timer.REPORT:
+            return _report(state, now)
+
+
+def _mute(state: State) -> RealtimeError:
+    return TimedOut(
+        what=f"{state.plan.capabilities.provider} did not acknowledge the session within"
+        f" {state.plan.config.connect_timeout:g} s.",
+        cause="the network or the provider is slow, or the address is wrong",
+        fix="Try again, or raise `connect_timeout`.",
+    )
+
+
+def shed(state: State, now: Moment, given: Shed) -> State:
+    """Count drops, and report them at a bounded rate."""
+    key = (given.lane, given.reason)
+    items, ms = state.shed.get(key, (0, 0.0))
+    state = replace(state, shed={**state.shed, key: (items + given.count, ms + given.ms)})
+    if Timer.REPORT in state.due:
+        return state
+    wait = state.last_report + _REPORT_EVERY - now.at
+    return _report(state, now) if wait <= 0 else arm(state, now, Timer.REPORT, wait)
+
+
+def _report(state: State, now: Moment) -> State:
+    for (lane, reason), (items, ms) in state.shed.items():
+        emit(state, now, Dropped(lane=lane, reason=reason, count=items, ms=ms))
+    return replace(state, shed={}, last_report=now.at)

@@ -1,0 +1,53 @@
+"""A line: one connection as the driver holds it, with the messages that wait for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from anyio import CancelScope
+
+from .codec import Wire
+from .link import Wires
+from .signals import Signal
+
+__all__ = ("Line",)
+
+
+class Line:
+    """Messages on their way out over one connection, and the scopes that end it."""
+
+    __slots__ = ("_wires", "bytes_waiting", "conn", "filled", "hanging_up", "scope", "talk")
+
+    def __init__(self, conn: int) -> None:
+        self.conn = conn
+        self.filled = Signal()
+        """Given when a message waits, or the line is to be hung up."""
+        self.bytes_waiting = 0
+        self.hanging_up = False
+        self.scope = CancelScope()
+        """Holds the whole connection, dialling and taking leave included."""
+        self.talk: CancelScope | None = None
+        """Holds the exchange of messages, once the connection stands."""
+        self._wires = deque[Wire]()
+
+    def put(self, wires: Iterable[Wire]) -> None:
+        """Let these messages wait behind the others."""
+        for wire in wires:
+            self._wires.append(wire)
+            self.bytes_waiting += len(wire)
+        self.filled.give()
+
+    def take(self) -> Wires:
+        """Give everything that waits."""
+        wires = tuple(self._wires)
+        self._wires.clear()
+        self.bytes_waiting = 0
+        return wires
+
+    def hang_up(self) -> None:
+        """End once what waits was sent; at once if the connection does not stand yet."""
+        self.hanging_up = True
+        if self.talk is None:
+            self.scope.cancel()
+        self.filled.give()

@@ -1,0 +1,210 @@
+"""The machine: every decision the library makes, as one pure function.
+
+`step` takes a state and what happened, and gives the next state and what to do. It reads no clock,
+draws no number, waits for nothing and changes nothing it was given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+from returns.result import Failure
+
+from .codec import Codec
+from .config import Message
+from .errors import InvalidRequest, RealtimeError, SessionClosed, Unavailable, Unsupported
+from .events import AudioInput, ConversationItem, Error
+from .frames import (
+    ActivityEnd,
+    Audio,
+    Close,
+    CreateResponse,
+    Frame,
+    Heard,
+    Interrupt,
+    Text,
+    ToolResult,
+    UpdateSession,
+    Video,
+)
+from .incoming import judge
+from .interruption import interrupt
+from .lifecycle import begin, close, linked, lost, rang, shed
+from .moment import Moment, absorb, count, emit, remember, tell
+from .requests import continue_tools, request
+from .state import (
+    Begun,
+    Effect,
+    Input,
+    Linked,
+    Lost,
+    Phase,
+    Pushed,
+    Rang,
+    Received,
+    Refused,
+    Shed,
+    State,
+    Transition,
+)
+from .turn import put_call, put_item
+
+__all__ = ("step",)
+
+
+def step(codec: Codec[Any], state: State, given: Input) -> Transition:
+    """Decide what follows from one thing that happened."""
+    effects = list[Effect]()
+    now = Moment(codec, given.at, given.delivered, effects, [])
+    refused = None
+    match given:
+        case Received():
+            state = _received(state, now, given)
+        case Pushed():
+            state, refused = _pushed(state, now, given.frame)
+        case Linked():
+            state = linked(state, now, given)
+        case Lost():
+            state = lost(state, now, given)
+        case Rang():
+            state = rang(state, now, given)
+        case Shed():
+            state = shed(state, now, given)
+        case Refused():
+            emit(state, now, Error(error=given.error, recoverable=True))
+        case Begun():
+            state = begin(state, now, given)
+    return Transition(_settle_pending(state, now), tuple(effects), refused)
+
+
+def _settle_pending(state: State, now: Moment) -> State:
+    while now.pending:
+        state = judge(state, now, now.pending.pop(0))
+    return state
+
+
+def _received(state: State, now: Moment, given: Received) -> State:
+    if given.conn != state.conn:
+        return count(state, "old connection", len(given.wires))
+    for wire in given.wires:
+        if state.phase is Phase.CLOSED or given.conn != state.conn:
+            return state
+        result = now.codec.decode(state.codec, wire)
+        if isinstance(result, Failure):
+            emit(state, now, Error(error=result.failure(), recoverable=True))
+        else:
+            state = absorb(state, now, result.unwrap())
+            state = _settle_pending(state, now)
+    return state
+
+
+# --- frames of the caller ---------------------------------------------------------------------
+
+
+def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeError | None]:
+    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+        return state, None if isinstance(frame, Close) else _closed()
+    match frame:
+        case Interrupt():
+            return interrupt(state, now, frame.cause), None
+        case Close():
+            return close(state, now), None
+        case Heard():
+            return _heard(state, frame), None
+        case _ if state.phase is not Phase.OPEN:
+            return state, Unavailable(what="The session is not connected yet.")
+        case Audio():
+            return _audio(state, now, frame)
+        case Text():
+            return _text(state, now, frame)
+        case ToolResult():
+            return _tool_result(state, now, frame)
+        case CreateResponse():
+            return request(state, now, frame), None
+        case UpdateSession():
+            return _update(state, now, frame)
+        case ActivityEnd():
+            state, refused = tell(state, now, frame)
+            return (state, refused) if refused else (request(state, now, CreateResponse()), None)
+        case Video() if not state.plan.capabilities.images:
+            return state, _lacks(state, "pictures")
+        case _:
+            return tell(state, now, frame)
+
+
+def _audio(state: State, now: Moment, frame: Audio) -> tuple[State, RealtimeError | None]:
+    state, refused = tell(state, now, frame)
+    if refused is None and state.plan.config.report_input:
+        emit(state, now, AudioInput(pcm=frame.pcm, format=frame.format))
+    return state, refused
+
+
+def _text(state: State, now: Moment, frame: Text) -> tuple[State, RealtimeError | None]:
+    if not state.plan.capabilities.text_in:
+        return state, _lacks(state, "typed text")
+    if frame.turn == "interrupt":
+        state = interrupt(state, now, "app")
+    state, refused = tell(state, now, frame)
+    if refused is not None:
+        return state, refused
+    message = Message(frame.role, frame.text)
+    emit(state, now, ConversationItem(message=message))
+    state = remember(state, message)
+    return (state if frame.turn == "context" else request(state, now, CreateResponse())), None
+
+
+def _tool_result(
+    state: State, now: Moment, frame: ToolResult
+) -> tuple[State, RealtimeError | None]:
+    call = state.ledger.calls.get(frame.call)
+    if call is None or call.outcome != "open":
+        why = "is not known" if call is None else f"has already ended: {call.outcome}"
+        return state, InvalidRequest(
+            what=f"The tool call {frame.call!r} {why}.",
+            cause="a second result, a result after an interruption, or a misspelt call id",
+            fix="Answer each `ToolCall` once, inside `session.within(event.epoch)`.",
+        )
+    withheld = call.policy == "detach" and call.epoch < state.epoch
+    if not withheld:
+        state, refused = tell(state, now, frame)
+        if refused is not None:
+            return state, refused
+    ended = replace(call, outcome="kept" if withheld else "sent")
+    state = replace(state, ledger=put_call(state.ledger, frame.call, ended))
+    message = Message("tool_result", frame.output, call=frame.call, name=call.name)
+    emit(state, now, ConversationItem(message=message))
+    return continue_tools(remember(state, message), now, call.response), None
+
+
+def _heard(state: State, frame: Heard) -> State:
+    item = state.ledger.items.get(frame.item)
+    if item is None or state.ledger.responses[item.response].fenced:
+        return count(state, "late acknowledgement")
+    item = replace(item, heard=max(item.heard, min(frame.samples, item.received)))
+    ledger = replace(put_item(state.ledger, frame.item, item), confirmed=True)
+    return replace(state, ledger=ledger)
+
+
+def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, RealtimeError | None]:
+    if not state.plan.capabilities.update:
+        return state, _lacks(state, "changes of a running session")
+    state, refused = tell(state, now, frame)
+    if refused is not None:
+        return state, refused
+    return replace(state, plan=replace(state.plan, config=frame.config)), None
+
+
+def _lacks(state: State, words: str) -> RealtimeError:
+    return Unsupported(
+        what=f"{state.plan.capabilities.provider} does not take {words}.",
+        cause="this provider or model lacks it",
+        fix="Look at `realtime providers`, or at `Connected.capabilities`.",
+        field=words,
+    )
+
+
+def _closed() -> RealtimeError:
+    return SessionClosed(
+        what="The session is closed.", cause="it was left, closed, or lost", fix="Open a new one."
+    )

@@ -1,0 +1,73 @@
+"""Requests for an answer: each is sent at most once, when it is its turn, and settled.
+
+Where a provider allows one open response, a request waits while one is open, while an earlier
+request is unborn, or while a barrier is pending.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from .epoch import RequestId, ResponseId
+from .events import Error
+from .frames import CreateResponse
+from .moment import Moment, emit, tell
+from .state import Phase, State
+from .turn import Request, open_responses
+
+__all__ = ("continue_tools", "release", "request", "settle_request")
+
+
+def request(state: State, now: Moment, frame: CreateResponse) -> State:
+    """Ask for an answer, now or when it is its turn."""
+    name = frame.request or RequestId(f"request-{state.minted}")
+    wish = Request(replace(frame, request=name), state.epoch)
+    ledger = replace(state.ledger, requests=(*state.ledger.requests, wish))
+    return release(replace(state, minted=state.minted + 1, ledger=ledger), now)
+
+
+def release(state: State, now: Moment) -> State:
+    """Send the requests whose turn has come."""
+    while (place := _next(state)) is not None:
+        wish = state.ledger.requests[place]
+        requests = (
+            *state.ledger.requests[:place],
+            replace(wish, sent=True),
+            *state.ledger.requests[place + 1 :],
+        )
+        state = replace(state, ledger=replace(state.ledger, requests=requests))
+        state, refused = tell(state, now, wish.frame)
+        if refused is not None:
+            state = settle_request(state, wish.id)
+            emit(state, now, Error(error=refused, recoverable=True, request=wish.id))
+    return state
+
+
+def _next(state: State) -> int | None:
+    if state.phase is not Phase.OPEN or state.barrier:
+        return None
+    requests = state.ledger.requests
+    if state.plan.capabilities.one_response and (
+        open_responses(state.ledger) or any(wish.sent for wish in requests)
+    ):
+        return None
+    return next((place for place, wish in enumerate(requests) if not wish.sent), None)
+
+
+def settle_request(state: State, id: RequestId) -> State:
+    """Forget a request: it was answered, refused or lost."""
+    requests = tuple(wish for wish in state.ledger.requests if wish.id != id)
+    return replace(state, ledger=replace(state.ledger, requests=requests))
+
+
+def continue_tools(state: State, now: Moment, id: ResponseId) -> State:
+    """Ask for the one continuation, once a response has ended and its last call is answered."""
+    if state.plan.capabilities.tool_reply != "create":
+        return state
+    response = state.ledger.responses.get(id)
+    if response is None or response.open or response.fenced or response.epoch != state.epoch:
+        return state
+    outcomes = {state.ledger.calls[call].outcome for call in response.calls}
+    if "sent" not in outcomes or "open" in outcomes:
+        return state
+    return request(state, now, CreateResponse())

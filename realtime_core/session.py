@@ -1,0 +1,297 @@
+"""A session: frames in, events out.
+
+A `RealtimeSession` is a value that names one running conversation; `open_session` holds its
+lifetime. Everything it can say is read from the machine's state, so it cannot lie.
+"""
+
+from __future__ import annotations
+
+import random as randomness
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+from uuid import uuid4
+
+import anyio
+import anyio.lowlevel
+from anyio import CancelScope
+from anyio.streams.memory import MemoryObjectSendStream
+from msgspec.structs import fields, replace
+from returns.result import Failure, Result, Success
+
+from .audio.format import AudioFormat
+from .capability import Capabilities
+from .config import Message, SessionConfig
+from .driver import Driver
+from .epoch import Epoch
+from .errors import InvalidRequest, RealtimeError, RealtimeException
+from .events import RealtimeEvent
+from .frames import ActivityEnd, ActivityStart, Audio, Frame, Interrupt, Text
+from .lane import Balance, LaneName
+from .outlet import Tally
+from .provider import Provider, resolve
+from .state import Phase
+
+__all__ = ("Events", "RealtimeSession", "Statistics", "open_session")
+
+F_contra = TypeVar("F_contra", contravariant=True)
+
+_QUEUE = 16
+"""Frames that the session's queue holds before its lanes take over."""
+_CHUNK_MS = 20
+_FAIRNESS = 64
+"""Events that may be taken in a row before other tasks get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counters of one session; every one only grows, but `waiting`."""
+
+    lanes: dict[LaneName, Balance]
+    """Frames offered = sent + dropped + refused + waiting, per lane."""
+    output: Tally
+    """Samples received = delivered + fenced + overflowed + waiting."""
+    dropped: dict[str, int]
+    """What of the provider's output was not passed on, by reason."""
+
+
+class Events(AsyncIterator[RealtimeEvent]):
+    """The events of a session, for one consumer.
+
+    Cancelling a pending `__anext__` loses no event. The last event is `Disconnected`; after it the
+    iteration is over for ever. A second task that asks at the same time gets `BusyResourceError`.
+    """
+
+    __slots__ = ("_driver", "_in_a_row", "_waiting")
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._in_a_row = 0
+        self._waiting = False
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> RealtimeEvent:
+        if self._waiting:
+            raise anyio.BusyResourceError("taking events from")
+        self._in_a_row += 1
+        if self._in_a_row > _FAIRNESS:
+            self._in_a_row = 0
+            await anyio.lowlevel.checkpoint()
+        outlet = self._driver.outlet
+        while True:
+            event = outlet.take(self._driver.clock())
+            if event is not None:
+                return event
+            if outlet.over:
+                raise StopAsyncIteration
+            self._in_a_row = 0
+            self._waiting = True
+            try:
+                await outlet.filled.wait()
+            finally:
+                self._waiting = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RealtimeSession(Generic[F_contra]):
+    """One conversation with a model: push frames into it, iterate over its events.
+
+    Safe to use from several tasks of one event loop. All pushes raise `RealtimeException` with
+    `SessionClosed` once it is closed.
+    """
+
+    frames: MemoryObjectSendStream[F_contra]
+    """The queue in; a frame refused here becomes an `Error` event. Closing it closes only it."""
+    session_id: str
+    """A UUID of this session, kept over reconnects."""
+    _driver: Driver
+
+    def __repr__(self) -> str:
+        return f"<RealtimeSession {self.session_id} {self._driver.state.phase.value}>"
+
+    # --- what is true now ---------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether the provider has acknowledged the session and its connection stands."""
+        return self._driver.state.phase is Phase.OPEN
+
+    @property
+    def epoch(self) -> Epoch:
+        """The interrupt fence: rises by exactly one at each `interrupt()`."""
+        return self._driver.state.epoch
+
+    @property
+    def fps(self) -> float:
+        """Video frames per second that are sent to the model."""
+        return self.config.fps
+
+    @property
+    def config(self) -> SessionConfig:
+        """The configuration in force."""
+        return self._driver.state.plan.config
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this session's provider can do."""
+        return self._driver.state.plan.capabilities
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """The format audio is converted to before it is sent."""
+        return self._driver.state.plan.input_format
+
+    @property
+    def output_format(self) -> AudioFormat:
+        """The format `AudioOutput` comes in."""
+        return self._driver.state.plan.output_format
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The conversation as it was said and heard."""
+        return self._driver.state.history
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters, at this instant."""
+        driver = self._driver
+        return Statistics(
+            dict(driver.doors.inlet.balances), driver.outlet.tally, dict(driver.state.counts)
+        )
+
+    # --- out ----------------------------------------------------------------------------------
+
+    def events(self) -> Events:
+        """Give the stream out; one consumer takes each event once (`operators.share` for more)."""
+        return Events(self._driver)
+
+    # --- in -----------------------------------------------------------------------------------
+
+    async def send(self, frame: F_contra) -> None:
+        """Push a frame behind those pushed before it.
+
+        Waits only where the lane's policy says so; urgent frames take effect at once. Raises what
+        refuses the frame. Cancelling while it waits leaves the frame unsent.
+        """
+        await self._driver.doors.send(cast("Frame", frame))
+
+    def send_nowait(self, frame: F_contra) -> None:
+        """Push a frame without waiting: taken, dropped by policy, or refused with `LaneFull`."""
+        self._driver.doors.send_nowait(cast("Frame", frame))
+
+    async def interrupt(self) -> Epoch:
+        """Fall silent now; gives the new epoch. Returns after the local effect, without waiting."""
+        self._driver.doors.send_nowait(Interrupt())
+        return self._driver.state.epoch
+
+    async def settled(self) -> None:
+        """Wait until the provider has answered an interruption, or its deadline has passed."""
+        while self._driver.state.barrier:
+            await self._driver.changed.wait()
+
+    async def simple_response(self, text: str, participant: str | None = None) -> None:
+        """Send a text turn; the model answers, in audio if the session speaks."""
+        await self._driver.doors.send(Text(text, participant=participant))
+
+    async def simple_audio_response(
+        self, pcm: bytes, participant: str | None = None, format: AudioFormat | None = None
+    ) -> None:
+        """Send a spoken turn: raw PCM (default: the session's input format), then silence.
+
+        Waits for room and drops nothing, whatever the lane's policy. The silence lets the provider
+        notice the end of the turn; under manual turns the turn is ended instead.
+        """
+        del participant  # no wire of today carries it; kept for those that will
+        form = format or self.input_format
+        manual = self.config.turn_detection.mode == "manual"
+        if manual:
+            await self._driver.doors.send(ActivityStart(), patient=True)
+        step = form.sample_size * (form.rate * _CHUNK_MS // 1000)
+        for start in range(0, len(pcm), step):
+            await self._driver.doors.send(Audio(pcm[start : start + step], form), patient=True)
+        if manual:
+            await self._driver.doors.send(ActivityEnd(), patient=True)
+            return
+        for _ in range(self.capabilities.closing_silence_ms // _CHUNK_MS):
+            await self._driver.doors.send(Audio(bytes(step), form), patient=True)
+
+    # --- scopes and end -----------------------------------------------------------------------
+
+    @contextmanager
+    def within(self, epoch: Epoch | None = None) -> Generator[CancelScope]:
+        """Run the block only as long as nothing interrupts this epoch (default: the present one).
+
+        The scope is cancelled in the same tick in which the epoch is fenced, or the session closed;
+        at once if that is past.
+        """
+        with CancelScope() as scope:
+            self._driver.enter(scope, self.epoch if epoch is None else epoch)
+            try:
+                yield scope
+            finally:
+                self._driver.leave(scope)
+
+    async def outcome(self) -> Result[str, RealtimeError]:
+        """Wait for the end: the reason of a clean one, or the error."""
+        while self._driver.state.phase is not Phase.CLOSED:
+            await self._driver.changed.wait()
+        ending = self._driver.state.ending
+        return Success("closed") if ending is None else Failure(ending)
+
+
+_SETTINGS = frozenset(field.name for field in fields(SessionConfig))
+
+
+@asynccontextmanager
+async def open_session(
+    provider: str | Provider,
+    config: SessionConfig | None = None,
+    *,
+    session_id: str | None = None,
+    clock: Callable[[], float] = anyio.current_time,
+    random: Callable[[], float] = randomness.random,  # noqa: S311 - jitter, no secret
+    **settings: Any,  # noqa: ANN401 - fields of SessionConfig, or the provider's own options
+) -> AsyncGenerator[RealtimeSession[Frame]]:
+    """Open a session with a provider (`"local"`, `"openai:gpt-realtime"`, or a `Provider`).
+
+    Further keywords are fields of `SessionConfig` (`voice="marin"`), or options of the provider.
+    Enters once the provider has acknowledged the session; else raises `RealtimeException` with the
+    typed error. Leaving the block, in any way, closes the session within its close deadline and
+    leaves no task, socket or timer behind; a remote fault is no exception but the last event.
+    """
+    wish = {name: settings.pop(name) for name in list(settings) if name in _SETTINGS}
+    made = _provider(provider, settings)
+    base = config if config is not None else made.defaults
+    plan = made.agree(made.capabilities, replace(base, **wish))
+    if isinstance(plan, Failure):
+        raise RealtimeException(plan.failure())
+    name = session_id or str(uuid4())
+    driver = Driver(made, plan.unwrap(), name, clock, random)
+    push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
+    with push, pull:
+        async with driver.run(pull):
+            while driver.state.phase is Phase.CONNECTING:
+                await driver.changed.wait()
+            if driver.state.phase is Phase.CLOSED and driver.state.ending is not None:
+                raise RealtimeException(driver.state.ending)
+            yield RealtimeSession(push, name, driver)
+
+
+def _provider(provider: str | Provider, options: dict[str, Any]) -> Provider:
+    if isinstance(provider, str):
+        found = resolve(provider, **options)
+        if isinstance(found, Failure):
+            raise RealtimeException(found.failure())
+        return found.unwrap()
+    if options:
+        raise RealtimeException(
+            InvalidRequest(
+                what=f"There is no setting named {', '.join(sorted(options))}.",
+                cause="a misspelt field of SessionConfig, or a provider's option",
+                fix="Give a provider's options where the provider is made.",
+            )
+        )
+    return provider

@@ -1,0 +1,223 @@
+"""The machine's vocabulary: what it knows, what happens to it, and what it wants done.
+
+Every input carries the time at which it happened, so that deciding needs no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .codec import Wire
+from .config import Message, Secret
+from .epoch import Epoch
+from .errors import RealtimeError
+from .events import RealtimeEvent
+from .frames import Frame
+from .heard import Delivered
+from .plan import Plan
+from .turn import Ledger
+
+__all__ = (
+    "Arm",
+    "Begun",
+    "Dial",
+    "Disarm",
+    "Effect",
+    "Emit",
+    "Fence",
+    "Hangup",
+    "Input",
+    "Linked",
+    "Lost",
+    "Phase",
+    "Pushed",
+    "Rang",
+    "Received",
+    "Refused",
+    "Send",
+    "Shed",
+    "State",
+    "Timer",
+    "Transition",
+)
+
+
+class Phase(Enum):
+    """Where a session stands: connecting, open, (resuming, open)*, closing, closed."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    RESUMING = "resuming"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Timer(Enum):
+    """What the machine may wait for; at most one of each is armed."""
+
+    CONNECT = "connect"
+    SETTLE = "settle"
+    RETRY = "retry"
+    CLOSE = "close"
+    REPORT = "report"
+
+
+class State(msgspec.Struct, frozen=True):
+    """All a session knows."""
+
+    plan: Plan
+    session_id: str
+    codec: Any = None
+    """The codec's own state for this connection."""
+    phase: Phase = Phase.CONNECTING
+    epoch: Epoch = Epoch(0)
+    conn: int = 0
+    ledger: Ledger = Ledger()
+    history: tuple[Message, ...] = ()
+    """The conversation as it was said and heard."""
+    handle: Secret | None = None
+    """The newest resumption handle."""
+    barrier: bool = False
+    """Between our cancel and the provider's answer to it."""
+    due: Mapping[Timer, float] = msgspec.field(default_factory=dict[Timer, float])
+    """When each armed timer rings."""
+    last_report: float = float("-inf")
+    minted: int = 0
+    """Request names given out."""
+    attempts: int = 0
+    failing_since: float = 0.0
+    ending: RealtimeError | None = None
+    """Why the session closes, where something failed."""
+    shed: Mapping[tuple[str, str], tuple[int, float]] = msgspec.field(
+        default_factory=dict[tuple[str, str], tuple[int, float]]
+    )
+    """Drops not yet reported: (lane, reason) to count and milliseconds."""
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
+    """Things that were not passed on, by reason: late chunks in samples, other things in items."""
+
+
+# --- inputs: what happened --------------------------------------------------------------------
+
+
+class _Input(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    at: float
+    """Monotonic seconds."""
+    delivered: Delivered = ()
+    """What the consumer had taken by then."""
+
+
+class Begun(_Input, frozen=True):
+    """The owner entered the session."""
+
+
+class Linked(_Input, frozen=True):
+    """A connection stands."""
+
+    conn: int
+
+
+class Received(_Input, frozen=True):
+    """One read brought these messages."""
+
+    conn: int
+    wires: tuple[Wire, ...]
+
+
+class Pushed(_Input, frozen=True):
+    """The caller pushed a frame, or its turn in the lane came."""
+
+    frame: Frame
+
+
+class Lost(_Input, frozen=True):
+    """A connection ended: in good order (`error` is None) or not; or could not be made."""
+
+    conn: int
+    error: RealtimeError | None = None
+    random: float = 0.5
+    """Drawn by the shell, for the jitter of the retry."""
+
+
+class Rang(_Input, frozen=True):
+    """An armed timer's time has come."""
+
+    timer: Timer
+
+
+class Shed(_Input, frozen=True):
+    """A lane or the outlet dropped frames."""
+
+    lane: str
+    reason: str
+    count: int
+    ms: float = 0.0
+
+
+class Refused(_Input, frozen=True):
+    """A frame that came through the queue was refused, and nobody waits for the answer."""
+
+    error: RealtimeError
+
+
+Input = Begun | Linked | Received | Pushed | Lost | Rang | Shed | Refused
+
+
+# --- effects: what to do ----------------------------------------------------------------------
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Hand these messages to the connection, behind what waits there."""
+
+    wires: tuple[Wire, ...]
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Queue this event for the consumer."""
+
+    event: RealtimeEvent
+
+
+class Fence(msgspec.Struct, frozen=True, gc=False):
+    """Purge what belongs to an older epoch, and cancel the scopes of older epochs."""
+
+    epoch: Epoch
+
+
+class Arm(msgspec.Struct, frozen=True, gc=False):
+    """Ring at this time; replaces an earlier time of the same timer."""
+
+    timer: Timer
+    at: float
+
+
+class Disarm(msgspec.Struct, frozen=True, gc=False):
+    """Do not ring."""
+
+    timer: Timer
+
+
+class Dial(msgspec.Struct, frozen=True, gc=False):
+    """Open this connection."""
+
+    conn: int
+
+
+class Hangup(msgspec.Struct, frozen=True, gc=False):
+    """Send what waits, then end the connection."""
+
+    conn: int
+
+
+Effect = Send | Emit | Fence | Arm | Disarm | Dial | Hangup
+
+
+class Transition(NamedTuple):
+    """The next state, what to do, and why a pushed frame was refused, if it was."""
+
+    state: State
+    effects: tuple[Effect, ...] = ()
+    refused: RealtimeError | None = None

@@ -1,0 +1,189 @@
+"""The response ledger: who is speaking, for which epoch, what arrived of it and what was heard.
+
+A pure value with pure functions. A response is bound to one epoch for life; a call has one
+outcome; nothing here knows a provider, a clock or a queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from .config import ToolPolicy
+from .epoch import CallId, Epoch, ItemId, RequestId, ResponseId
+from .frames import CreateResponse
+from .heard import Delivered, Words, estimate
+
+__all__ = (
+    "Call",
+    "Item",
+    "Ledger",
+    "Request",
+    "Response",
+    "audible",
+    "forget",
+    "heard_samples",
+    "open_responses",
+    "put_call",
+    "put_item",
+    "put_response",
+    "running",
+)
+
+_REMEMBERED = 64
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One output item: the samples that came and were heard, and its words."""
+
+    response: ResponseId
+    rate: int = 24_000
+    received: int = 0
+    heard: int = 0
+    spoken: bool = False
+    """Words of it are (to be) heard, not read."""
+    complete: bool = False
+    """All its audio has arrived."""
+    words: Words = Words()
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One answer of the model."""
+
+    epoch: Epoch
+    conn: int = 0
+    open: bool = True
+    """Neither ended by the provider nor closed by us."""
+    fenced: bool = False
+    """Stale: an interruption came after it, or it was stale when it was born."""
+    cancelled: bool = False
+    """We told the provider to stop it."""
+    items: tuple[ItemId, ...] = ()
+    calls: tuple[CallId, ...] = ()
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One tool call and its single outcome."""
+
+    response: ResponseId
+    name: str
+    epoch: Epoch
+    conn: int
+    policy: ToolPolicy = "cancel"
+    outcome: Literal["open", "sent", "kept", "cancelled", "lost"] = "open"
+    """`kept`: it ended after an interruption and its policy withholds the result."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """An answer we asked for, or will ask for when it is its turn."""
+
+    frame: CreateResponse
+    epoch: Epoch
+    sent: bool = False
+    doomed: bool = False
+    """Interrupted before it was born: to be cancelled at birth."""
+
+    @property
+    def id(self) -> RequestId:
+        """The name under which the provider's answer is recognised."""
+        return self.frame.request
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """All that is known of the answers of one session."""
+
+    responses: Mapping[ResponseId, Response] = msgspec.field(
+        default_factory=dict[ResponseId, Response]
+    )
+    items: Mapping[ItemId, Item] = msgspec.field(default_factory=dict[ItemId, Item])
+    calls: Mapping[CallId, Call] = msgspec.field(default_factory=dict[CallId, Call])
+    requests: tuple[Request, ...] = ()
+    confirmed: bool = False
+    """A sink reports what it has played, so nothing is estimated."""
+
+
+def put_response(ledger: Ledger, id: ResponseId, response: Response) -> Ledger:
+    """Enter or replace a response."""
+    return replace(ledger, responses={**ledger.responses, id: response})
+
+
+def put_item(ledger: Ledger, id: ItemId, item: Item) -> Ledger:
+    """Enter or replace an item; a new one is listed with its response."""
+    if id not in ledger.items:
+        owner = ledger.responses[item.response]
+        ledger = put_response(ledger, item.response, replace(owner, items=(*owner.items, id)))
+    return replace(ledger, items={**ledger.items, id: item})
+
+
+def put_call(ledger: Ledger, id: CallId, call: Call) -> Ledger:
+    """Enter or replace a call; a new one is listed with its response."""
+    if id not in ledger.calls:
+        owner = ledger.responses[call.response]
+        ledger = put_response(ledger, call.response, replace(owner, calls=(*owner.calls, id)))
+    return replace(ledger, calls={**ledger.calls, id: call})
+
+
+def heard_samples(ledger: Ledger, id: ItemId, delivered: Delivered, at: float) -> int:
+    """Give how much of an item was heard: the sink's word, or an estimate."""
+    item = ledger.items[id]
+    if ledger.confirmed:
+        return item.heard
+    if delivered and _precedes(ledger, id, delivered[0].item):
+        return item.received
+    return min(item.received, max(item.heard, estimate(delivered, id, at)))
+
+
+def _precedes(ledger: Ledger, id: ItemId, other: ItemId) -> bool:
+    return next((item == id for item in ledger.items if item in {id, other}), False) and id != other
+
+
+def audible(ledger: Ledger, response: Response, delivered: Delivered, at: float) -> bool:
+    """Tell whether some of what arrived of a response is neither heard nor fenced."""
+    return not response.fenced and any(
+        heard_samples(ledger, id, delivered, at) < ledger.items[id].received
+        for id in response.items
+    )
+
+
+def running(
+    ledger: Ledger, epoch: Epoch, delivered: Delivered, at: float
+) -> tuple[ResponseId, ...]:
+    """List the responses of an epoch that an interruption would cut: open or audible."""
+    return tuple(
+        id
+        for id, response in ledger.responses.items()
+        if response.epoch == epoch
+        and not response.fenced
+        and (response.open or audible(ledger, response, delivered, at))
+    )
+
+
+def open_responses(ledger: Ledger) -> tuple[ResponseId, ...]:
+    """List the responses that have not ended, stale ones included."""
+    return tuple(id for id, response in ledger.responses.items() if response.open)
+
+
+def forget(ledger: Ledger) -> Ledger:
+    """Drop the oldest ended responses, so that an endless session needs bounded memory."""
+    if len(ledger.responses) <= _REMEMBERED:
+        return ledger
+    spare = len(ledger.responses) - _REMEMBERED
+    busy = {call.response for call in ledger.calls.values() if call.outcome == "open"}
+    ended = [id for id, r in ledger.responses.items() if not r.open and id not in busy]
+    gone = set(ended[:spare])
+    return replace(
+        ledger,
+        responses=_without(ledger.responses, gone),
+        items={i: item for i, item in ledger.items.items() if item.response not in gone},
+        calls={i: call for i, call in ledger.calls.items() if call.response not in gone},
+    )
+
+
+def _without(
+    responses: Mapping[ResponseId, Response], gone: Iterable[ResponseId]
+) -> Mapping[ResponseId, Response]:
+    names = frozenset(gone)
+    return {id: response for id, response in responses.items() if id not in names}
