@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from .codec import CancelResponse
-from .config import Message
+from .config import Message, ToolPolicy
 from .epoch import Epoch, ResponseId
 from .events import (
     AgentTranscript,
@@ -144,7 +144,7 @@ def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
     response = _live(state, event.response)
     if response is None or event.response is None or event.call in state.ledger.calls:
         return count(state, "late event" if response is None else "repeated call")
-    tools = {tool.name: tool.policy for tool in state.plan.config.tools}
+    tools: dict[str, ToolPolicy] = {t.name: t.policy for t in state.plan.config.tools}
     call = Call(
         event.response,
         event.name,

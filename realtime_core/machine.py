@@ -164,6 +164,7 @@ def _tool_result(
             what=f"The tool call {frame.call!r} {why}.",
             cause="a second result, a result after an interruption, or a misspelt call id",
             fix="Answer each `ToolCall` once, inside `session.within(event.epoch)`.",
+            code="call_ended",
         )
     withheld = call.policy == "detach" and call.epoch < state.epoch
     if not withheld:

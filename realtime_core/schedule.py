@@ -121,9 +121,9 @@ class Within(_Policy, frozen=True, tag=True):
 
     def delay(self, attempt: Attempt) -> Maybe[float]:
         """Give the inner delay if it still ends in time."""
-        return self.inner.delay(attempt).bind(
-            lambda d: Some(d) if attempt.elapsed + d <= self.seconds else Nothing
-        )
+        delay = self.inner.delay(attempt)
+        ends = delay.map(lambda d: attempt.elapsed + d <= self.seconds).value_or(False)
+        return delay if ends else Nothing
 
 
 class Both(_Policy, frozen=True, tag=True):
@@ -134,9 +134,10 @@ class Both(_Policy, frozen=True, tag=True):
 
     def delay(self, attempt: Attempt) -> Maybe[float]:
         """Give the longer of the two delays."""
-        return self.left.delay(attempt).bind(
-            lambda d: self.right.delay(attempt).map(lambda e: max(d, e))
-        )
+        left, right = self.left.delay(attempt), self.right.delay(attempt)
+        if isinstance(left, Some) and isinstance(right, Some):
+            return Some(max(left.unwrap(), right.unwrap()))
+        return Nothing
 
 
 class Either(_Policy, frozen=True, tag=True):
@@ -147,10 +148,10 @@ class Either(_Policy, frozen=True, tag=True):
 
     def delay(self, attempt: Attempt) -> Maybe[float]:
         """Give the shorter of the delays there are."""
-        other = self.right.delay(attempt)
-        return (
-            self.left.delay(attempt).map(lambda d: min(d, other.value_or(d))).lash(lambda _: other)
-        )
+        left, right = self.left.delay(attempt), self.right.delay(attempt)
+        if isinstance(left, Some):
+            return left.map(lambda d: min(d, right.value_or(d)))
+        return right
 
 
 Schedule = Recurs | Spaced | Exponential | Capped | Jittered | Within | Both | Either

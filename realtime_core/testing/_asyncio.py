@@ -1,0 +1,147 @@
+"""The asyncio half of virtual time: an event loop whose time jumps, and whose sets keep order."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
+from unittest.mock import patch
+
+from anyio._backends import _asyncio as backend
+
+from .clock import GRACE, Stage
+
+__all__ = ("Loop", "virtual", "working")
+
+_POLL = 0.001
+_WORKER = "AnyIO worker thread"
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+if TYPE_CHECKING:
+    _Task = asyncio.Task[Any]
+else:
+    _Task = asyncio.Task
+
+
+def working(thread: threading.Thread) -> bool:
+    """Tell whether a pooled worker thread of anyio on asyncio has a call in hand."""
+    queue = getattr(thread, "queue", None)
+    return thread.name == _WORKER and bool(getattr(queue, "unfinished_tasks", 0))
+
+
+class _Selector(selectors.DefaultSelector):
+    """Polls the sockets; where the loop would really wait, it moves the loop's time instead."""
+
+    loop: Loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Give what is ready now; with nothing ready, jump by `timeout` seconds."""
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if self.loop.has_working_threads():
+            while not ready and self.loop.has_working_threads():
+                ready = super().select(_POLL)
+            return ready or super().select(0)
+        if timeout is not None:
+            self.loop.jump(timeout)
+            return []
+        ready = super().select(GRACE)
+        if not ready:
+            self.loop.stage.stuck()
+        return ready
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.numbers = count(1)
+        self._virtual = 0.0
+        selector = _Selector()
+        selector.loop = self
+        super().__init__(selector)
+        self.set_task_factory(cast("Any", _Numbered))
+
+    def time(self) -> float:
+        """Give the virtual seconds since the loop was made."""
+        return self._virtual
+
+    def jump(self, seconds: float) -> None:
+        """Move time forward."""
+        self._virtual += seconds
+
+    def has_working_threads(self) -> bool:
+        """Tell whether a function of this loop still runs in a thread."""
+        return threading.active_count() > 1 and any(
+            working(thread) and getattr(thread, "loop", None) is self
+            for thread in threading.enumerate()
+        )
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        **options: Any,  # noqa: ANN401 - asyncio's own; they grow with its versions
+    ) -> asyncio.Task[T]:
+        """Start a task; the stage may weave something into it."""
+        if name is not None:
+            coro = self.stage.woven(str(name), cast("Coroutine[Any, Any, T]", coro))
+        return super().create_task(coro, name=cast("str | None", name), **options)
+
+    def call_soon(
+        self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call back in the next round, and tell the stage when that is done."""
+        return super().call_soon(self._step, callback, args, context=context)
+
+    def _step(self, callback: Callable[[*Args], object], args: tuple[*Args]) -> None:
+        try:
+            callback(*args)
+        finally:
+            self.stage.stepped()
+
+
+class _Numbered(_Task):
+    """A task that is hashed by its number in its loop, so that sets of tasks keep one order."""
+
+    def __init__(self, loop: Loop, coro: Coroutine[Any, Any, Any], **options: Any) -> None:  # noqa: ANN401
+        self._number = next(loop.numbers)
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Scope(backend.CancelScope):
+    """A cancel scope that is hashed by its number in its loop, for the same reason."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, deadline: float = float("inf"), shield: bool = False) -> None:  # noqa: FBT001, FBT002
+        loop = asyncio.get_running_loop()
+        self._number = next(loop.numbers) if isinstance(loop, Loop) else id(self)
+        super().__init__(deadline, shield)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+@contextmanager
+def virtual(stage: Stage, seed: int) -> Iterator[dict[str, Any]]:  # noqa: ARG001 - asyncio keeps FIFO
+    """Give the options with which `anyio.run` runs on virtual time.
+
+    anyio keeps the scopes inside a scope in a set and cancels them in its order, which would be
+    that of their addresses; there is no public way to choose it.
+    """
+    with patch.object(backend, "CancelScope", _Scope):
+        yield {"loop_factory": lambda: Loop(stage)}
