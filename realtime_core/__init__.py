@@ -97,6 +97,7 @@ from .frames import (
     ToolResult,
     UpdateSession,
     Video,
+    VoiceFrame,
 )
 from .link import Dial, Link, Wires
 from .plan import Plan, negotiate
@@ -200,6 +201,7 @@ __all__ = (
     "Usage",
     "UserTranscript",
     "Video",
+    "VoiceFrame",
     "Warning",
     "Wire",
     "Wires",

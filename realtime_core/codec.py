@@ -76,6 +76,8 @@ Outgoing = Frame | Command
 class Resume(NamedTuple):
     """What a new connection takes over from the lost one."""
 
+    conn: int
+    """Generation of the new connection, from 1; ids a codec mints must differ from older ones."""
     handle: Secret | None = None
     history: tuple[Message, ...] = ()
 

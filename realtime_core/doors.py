@@ -89,7 +89,7 @@ class Doors:
 
     def _straight(self, frame: Frame) -> bool:
         driver = self._driver
-        if frame.urgent or driver.state.phase in {Phase.CLOSING, Phase.CLOSED}:
+        if frame.urgent or driver.state.phase.ending:
             return self._through(frame)
         line = driver.line
         if (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from anyio import CancelScope
@@ -62,7 +63,7 @@ class Driver:
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Provider[Any],
         plan: Plan,
         session_id: str,
         clock: Callable[[], float],

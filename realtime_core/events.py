@@ -67,7 +67,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=_snake):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=_snake):
     """What all events share: place in the trace, interrupt fence, connection, time, origin."""
 
     seq: int = -1

@@ -19,9 +19,10 @@ _BROKEN = (
 
 def first_cause(problem: BaseException) -> BaseException:
     """Give the first single exception inside any nesting of groups."""
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return problem
+    if not isinstance(problem, BaseExceptionGroup):
+        return problem
+    parts: tuple[BaseException, ...] = problem.exceptions
+    return first_cause(parts[0])
 
 
 def fault_of(problem: BaseException) -> RealtimeError:

@@ -29,6 +29,7 @@ __all__ = (
     "ToolResult",
     "UpdateSession",
     "Video",
+    "VoiceFrame",
 )
 
 
@@ -126,9 +127,8 @@ class Close(_Frame, frozen=True, gc=False):
     urgent: ClassVar[bool] = True
 
 
-Frame = (
+VoiceFrame = (
     Audio
-    | Video
     | Text
     | ToolResult
     | Heard
@@ -141,3 +141,6 @@ Frame = (
     | Interrupt
     | Close
 )
+"""What a provider takes that understands no pictures."""
+
+Frame = VoiceFrame | Video

@@ -38,7 +38,7 @@ from .interruption import interrupt, passed, settle
 from .lifecycle import connected, lost
 from .moment import Moment, count, emit, remember, tell
 from .requests import settle_request
-from .state import Lost, Phase, State
+from .state import Lost, State
 from .turn import Call, Item, Response, put_call, put_item, put_response
 
 __all__ = ("judge",)
@@ -48,7 +48,7 @@ _Judge = Callable[[State, Moment, Any], State]
 
 def judge(state: State, now: Moment, event: RealtimeEvent) -> State:
     """Decide what becomes of one event of the codec."""
-    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+    if state.phase.ending:
         return count(state, "after close")
     decide = _JUDGES.get(type(event))
     if decide is not None:

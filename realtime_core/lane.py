@@ -135,14 +135,14 @@ class Inlet:
     def take(self, at: float) -> Frame | None:
         """Give the frame that is next and may leave now, or None."""
         self._age(at)
-        heads = [
-            (lane[0].order, name)
+        ready: list[LaneName] = [
+            name
             for name, lane in self._lanes.items()
             if lane and (name != "video" or at >= self.video_at)
         ]
-        if not heads:
+        if not ready:
             return None
-        name = min(heads)[1]
+        name = min(ready, key=lambda name: self._lanes[name][0].order)
         waiting = self._lanes[name].popleft()
         self._count(name, waiting=-1, sent=1)
         self.room.give()

@@ -37,15 +37,17 @@ def _dial(state: State, now: Moment) -> State:
 
 def linked(state: State, now: Moment, given: Linked) -> State:
     """Greet the provider, with what a lost connection left behind."""
-    if given.conn != state.conn or state.phase not in {Phase.CONNECTING, Phase.RESUMING}:
+    if given.conn != state.conn or not state.phase.waiting:
         return state
-    resume = Resume(state.handle, state.history) if state.phase is Phase.RESUMING else None
+    resume = None
+    if state.phase is Phase.RESUMING:
+        resume = Resume(state.conn, state.handle, state.history)
     return absorb(state, now, now.codec.greet(state.plan, resume))
 
 
 def connected(state: State, now: Moment, event: Connected) -> State:
     """Open: the provider has acknowledged the session."""
-    if state.phase not in {Phase.CONNECTING, Phase.RESUMING}:
+    if not state.phase.waiting:
         return state
     resumed = state.phase is Phase.RESUMING
     state = disarm(replace(state, phase=Phase.OPEN, attempts=0), now, Timer.CONNECT)
@@ -100,7 +102,7 @@ def lost(state: State, now: Moment, given: Lost) -> State:
 
 def close(state: State, now: Moment) -> State:
     """End by the owner's wish: fall silent, take leave of the provider, wait for it briefly."""
-    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+    if state.phase.ending:
         return state
     was = state.phase
     state = replace(state, phase=Phase.CLOSING)

@@ -87,15 +87,17 @@ def _settle_pending(state: State, now: Moment) -> State:
 def _received(state: State, now: Moment, given: Received) -> State:
     if given.conn != state.conn:
         return count(state, "old connection", len(given.wires))
+    decode = now.codec.decode
     for wire in given.wires:
-        if state.phase is Phase.CLOSED or given.conn != state.conn:
-            return state
-        result = now.codec.decode(state.codec, wire)
+        result = decode(state.codec, wire)
         if isinstance(result, Failure):
             emit(state, now, Error(error=result.failure(), recoverable=True))
-        else:
-            state = absorb(state, now, result.unwrap())
+            continue
+        state = absorb(state, now, result.unwrap())
+        if now.pending:
             state = _settle_pending(state, now)
+        if given.conn != state.conn or state.phase is Phase.CLOSED:
+            return state
     return state
 
 
@@ -103,7 +105,7 @@ def _received(state: State, now: Moment, given: Received) -> State:
 
 
 def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeError | None]:
-    if state.phase in {Phase.CLOSING, Phase.CLOSED}:
+    if state.phase.ending:
         return state, None if isinstance(frame, Close) else _closed()
     match frame:
         case Interrupt():

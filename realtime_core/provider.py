@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -16,17 +16,20 @@ from .capability import Capabilities
 from .codec import Codec
 from .config import SessionConfig
 from .errors import InvalidRequest, RealtimeError, Unsupported
+from .frames import Frame
 from .link import Dial
 from .plan import Plan, negotiate
 
 __all__ = ("GROUP", "Provider", "installed", "resolve")
 
+F_contra = TypeVar("F_contra", contravariant=True)
+
 GROUP = "realtime_core.providers"
 """The entry-point group: each entry is a callable `(model="", **options) -> Provider`."""
 
 
-class Provider(msgspec.Struct, frozen=True):
-    """Everything the core needs to know of one provider."""
+class Provider(msgspec.Struct, Generic[F_contra], frozen=True):
+    """Everything the core needs to know of one provider that takes frames of type `F_contra`."""
 
     name: str
     capabilities: Capabilities
@@ -42,7 +45,10 @@ def installed() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
-def resolve(name: str, **options: Any) -> Result[Provider, RealtimeError]:  # noqa: ANN401 - provider's own
+def resolve(
+    name: str,
+    **options: Any,  # noqa: ANN401 - the provider's own
+) -> Result[Provider[Frame], RealtimeError]:
     """Find `provider` or `provider:model` and build it with the provider's own options."""
     head, _, model = name.partition(":")
     found = installed()
@@ -55,7 +61,7 @@ def resolve(name: str, **options: Any) -> Result[Provider, RealtimeError]:  # no
             )
         )
     try:
-        make = cast("Callable[..., Provider]", found[head].load())
+        make = cast("Callable[..., Provider[Frame]]", found[head].load())
         return Success(make(model, **options))
     except (ImportError, TypeError) as problem:
         return Failure(

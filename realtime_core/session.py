@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random as randomness
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 from uuid import uuid4
 
 import anyio
@@ -245,16 +245,40 @@ class RealtimeSession(Generic[F_contra]):
 _SETTINGS = frozenset(field.name for field in fields(SessionConfig))
 
 
+@overload
+def open_session(
+    provider: str,
+    config: SessionConfig | None = None,
+    *,
+    session_id: str | None = None,
+    clock: Callable[[], float] = ...,
+    random: Callable[[], float] = ...,
+    **settings: Any,  # noqa: ANN401 - as below
+) -> AbstractAsyncContextManager[RealtimeSession[Frame]]: ...
+
+
+@overload
+def open_session(
+    provider: Provider[F_contra],
+    config: SessionConfig | None = None,
+    *,
+    session_id: str | None = None,
+    clock: Callable[[], float] = ...,
+    random: Callable[[], float] = ...,
+    **settings: Any,  # noqa: ANN401 - as below
+) -> AbstractAsyncContextManager[RealtimeSession[F_contra]]: ...
+
+
 @asynccontextmanager
 async def open_session(
-    provider: str | Provider,
+    provider: str | Provider[Any],
     config: SessionConfig | None = None,
     *,
     session_id: str | None = None,
     clock: Callable[[], float] = anyio.current_time,
     random: Callable[[], float] = randomness.random,  # noqa: S311 - jitter, no secret
-    **settings: Any,  # noqa: ANN401 - fields of SessionConfig, or the provider's own options
-) -> AsyncGenerator[RealtimeSession[Frame]]:
+    **settings: Any,
+) -> AsyncGenerator[RealtimeSession[Any]]:
     """Open a session with a provider (`"local"`, `"openai:gpt-realtime"`, or a `Provider`).
 
     Further keywords are fields of `SessionConfig` (`voice="marin"`), or options of the provider.
@@ -280,7 +304,7 @@ async def open_session(
             yield RealtimeSession(push, name, driver)
 
 
-def _provider(provider: str | Provider, options: dict[str, Any]) -> Provider:
+def _provider(provider: str | Provider[Any], options: dict[str, Any]) -> Provider[Any]:
     if isinstance(provider, str):
         found = resolve(provider, **options)
         if isinstance(found, Failure):

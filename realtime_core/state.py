@@ -55,6 +55,16 @@ class Phase(Enum):
     CLOSING = "closing"
     CLOSED = "closed"
 
+    @property
+    def ending(self) -> bool:
+        """Whether the session is closing or closed."""
+        return self is Phase.CLOSED or self is Phase.CLOSING
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the provider has yet to acknowledge a connection."""
+        return self is Phase.CONNECTING or self is Phase.RESUMING
+
 
 class Timer(Enum):
     """What the machine may wait for; at most one of each is armed."""
@@ -175,7 +185,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
     wires: tuple[Wire, ...]
 
 
-class Emit(msgspec.Struct, frozen=True):
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """Queue this event for the consumer."""
 
     event: RealtimeEvent

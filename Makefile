@@ -1,0 +1,53 @@
+# Every target makes .venv and installs what it needs; nothing outside it is touched but the
+# cache of models and recordings that all checkouts share.
+PYTHON ?= python3
+BIN := .venv/bin
+QUESTION ?= What is the capital of France?
+
+.PHONY: talk test check laws bench models recordings clean
+
+.venv/made:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+.venv/talk: .venv/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes]'
+	touch $@
+
+.venv/test: .venv/talk
+	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,test]'
+	touch $@
+
+.venv/dev: .venv/test
+	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,test,dev]'
+	touch $@
+
+models: .venv/talk
+	$(BIN)/realtime models install
+
+recordings:
+	sh tests/recordings.sh
+
+talk: models
+	$(BIN)/realtime talk local --say "$(QUESTION)" --output answer.wav
+
+test: .venv/test models recordings
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report --fail-under=100
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+laws: .venv/test
+	REALTIME_LAWS=deep $(BIN)/python -m pytest tests/laws --timeout 3600
+
+bench: .venv/test models recordings
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv dist answer.wav
