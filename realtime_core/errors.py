@@ -43,7 +43,7 @@ class _Fault(msgspec.Struct, frozen=True, tag_field="type", kw_only=True):
 
     def __str__(self) -> str:
         parts = (self.what, self.cause and f"Likely cause: {self.cause}", self.fix)
-        return " ".join(part for part in parts if part)
+        return " ".join(f"{part.removesuffix('.')}." for part in parts if part)
 
 
 class AuthFailed(_Fault, frozen=True, tag="auth_failed"):

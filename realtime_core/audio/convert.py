@@ -16,6 +16,8 @@ from .resample import Resampler, ResamplerState
 
 __all__ = ("Conversion", "ConversionState", "convert")
 
+_SLICE = 1 << 20
+
 
 class ConversionState(msgspec.Struct, frozen=True):
     """What a stream carries from one chunk to the next."""
@@ -124,11 +126,13 @@ class Conversion(msgspec.Struct, frozen=True):
 
 
 def convert(pcm: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
-    """Convert a whole recording at once."""
+    """Convert a whole recording; blocks for a millisecond or so per second of audio."""
     conversion = Conversion(source, target)
-    state, converted = conversion.step(conversion.start(), pcm)
-    rest = conversion.finish(state)
-    return converted + rest if rest else converted
+    state, parts = conversion.start(), list[bytes]()
+    for at in range(0, len(pcm), _SLICE):  # the steps in between take eight bytes a sample
+        state, converted = conversion.step(state, pcm[at : at + _SLICE])
+        parts.append(converted)
+    return b"".join([*parts, conversion.finish(state)])
 
 
 def _with(state: ConversionState, rest: bytes) -> ConversionState:

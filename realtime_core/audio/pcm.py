@@ -6,7 +6,7 @@ On that grid 8 to 24 bit PCM, G.711 and 16-bit output are exact, and a float mov
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,8 @@ def decode(pcm: bytes, encoding: Encoding) -> tuple[Fine, int]:
             return fine_from_int16(g711.decode_ulaw(pcm)), 0
         case "pcma":
             return fine_from_int16(g711.decode_alaw(pcm)), 0
+        case _:
+            assert_never(encoding)
 
 
 def encode(fine: Fine, encoding: Encoding) -> bytes:
@@ -89,6 +91,8 @@ def encode(fine: Fine, encoding: Encoding) -> bytes:
             return g711.encode_ulaw(int16_from_fine(fine))
         case "pcma":
             return g711.encode_alaw(int16_from_fine(fine))
+        case _:
+            assert_never(encoding)
 
 
 def _clipped(scaled: Fine, lowest: float, highest: float) -> Fine:

@@ -47,9 +47,9 @@ class ResamplerState(msgspec.Struct, frozen=True):
 class Resampler(msgspec.Struct, frozen=True):
     """A change from one sample rate (Hz) to another, mono.
 
-    The pass band is flat to 0.89 of the lower rate's half; from that half on everything is 80 dB
-    down. Output n stands for the moment n / target_rate of the input, so nothing is shifted;
-    an output appears once the input reaches `lookahead` samples beyond its moment.
+    Up to 0.89 of the lower rate's half the response is flat to 0.001 dB; from that half on it is
+    at least 79 dB down. Output n stands for the moment n / target_rate of the input, so nothing is
+    shifted; it appears once the input reaches `lookahead` samples beyond its moment.
     """
 
     source_rate: int

@@ -109,8 +109,8 @@ def _fine(body: bytes, layout: _Layout) -> tuple[Fine, int]:
             return fine_from_float(np.frombuffer(body, np.dtype("<f8")))
         case 3, _:
             return decode(body, "f32")
-        case coding, _:
-            return decode(body, "pcma" if coding == _ALAW else "pcmu")
+        case _:
+            return decode(body, "pcma" if layout.coding == _ALAW else "pcmu")
 
 
 class WavWriter:

@@ -155,6 +155,8 @@ def _open(image: Picture) -> Image:
     if isinstance(image, pillow.Image):
         return image
     if not isinstance(image, bytes):
+        if not image.size:
+            raise ValueError("no pixels")
         return pillow.fromarray(image)
     picture = pillow.open(io.BytesIO(image))
     width, height = picture.size

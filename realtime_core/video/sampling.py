@@ -52,11 +52,13 @@ class Sampler(msgspec.Struct, frozen=True):
 
     A picture counts as changed where any of 32 x 32 fields of its grey thumbnail differs by more
     than `change` levels (of 255) from the last one sent: a new word on a screen does, a blinking
-    cursor or sensor noise does not. Without pillow, where any byte differs.
+    cursor or sensor noise does not. Without pillow, where any byte differs. Looking at a large
+    JPEG takes some milliseconds, at a large PNG tens: call those in a worker thread (a fold has
+    no thread of its own), or give another `look`.
     """
 
     fps: float = 1.0
-    change: int = 6
+    change: int = 12
     look: Callable[[bytes], bytes] = glimpse
 
     def __post_init__(self) -> None:
