@@ -25,18 +25,18 @@ class Clauses(NamedTuple):
     """What has come and was not yet given out, and how many clauses were."""
 
     text: str = ""
-    count: int = 0
+    given: int = 0
 
 
 def add(held: Clauses, piece: str) -> tuple[Clauses, tuple[str, ...]]:
     """Take in the next piece of text and give the clauses that are whole now."""
-    text, count, found = held.text + piece, held.count, list[str]()
-    if count == 0:
+    text, given, found = held.text + piece, held.given, list[str]()
+    if given == 0:
         text = text.lstrip()
-    while (cut := _cut(text, first=count == 0)) is not None:
+    while (cut := _cut(text, first=given == 0)) is not None:
         found.append(text[:cut])
-        text, count = text[cut:], count + 1
-    return Clauses(text, count), tuple(found)
+        text, given = text[cut:], given + 1
+    return Clauses(text, given), tuple(found)
 
 
 def rest(held: Clauses) -> tuple[str, ...]:

@@ -30,8 +30,8 @@ class Conversation(msgspec.Struct, frozen=True):
 
     entries: tuple[Message, ...] = ()
     note: str = ""
-    sealed: frozenset[str] = frozenset()
-    """Items that were cut: what comes of them later was not heard."""
+    sealed: str = ""
+    """The item that was cut last: what comes of it later was not heard."""
 
     def with_message(self, message: Message) -> Conversation:
         """Add an entry at the end."""
@@ -39,7 +39,7 @@ class Conversation(msgspec.Struct, frozen=True):
 
     def grown(self, item: str, text: str) -> Conversation:
         """Add words to what the assistant says in an item; the first ones make its entry."""
-        if item in self.sealed:
+        if item == self.sealed:
             return self
         old = self.said(item)
         if old is None:
@@ -48,12 +48,12 @@ class Conversation(msgspec.Struct, frozen=True):
 
     def cut(self, item: str, text: str) -> Conversation:
         """Keep of an item exactly `text`, whatever comes of it later."""
-        return replace(self._with(item, text), sealed=self.sealed | {item})
+        return replace(self._with(item, text), sealed=item)
 
     def without(self, item: str) -> Conversation:
         """Forget an item."""
         kept = tuple(entry for entry in self.entries if entry.item != item)
-        return replace(self, entries=kept, sealed=self.sealed | {item})
+        return replace(self, entries=kept, sealed=item)
 
     def noted(self, note: str) -> Conversation:
         """Replace the note on what is seen; "" removes it."""
@@ -63,10 +63,11 @@ class Conversation(msgspec.Struct, frozen=True):
         """Give the words kept of an item, None where there is no such entry."""
         return next((entry.text for entry in self.entries if entry.item == item), None)
 
-    def asks_for(self, call: str) -> bool:
-        """Tell whether a call was made and has no result yet."""
-        found = [entry.role for entry in self.entries if entry.call == call]
-        return found == ["tool_call"]
+    def asked_for(self, call: str) -> str | None:
+        """Give the name of the tool that a call without a result yet is for, else None."""
+        found = [entry for entry in self.entries if entry.call == call]
+        open_ = len(found) == 1 and found[0].role == "tool_call"
+        return found[0].name if open_ else None
 
     def messages(self, instructions: str) -> tuple[Message, ...]:
         """Give what a mind is given: the instructions first, the note before the last question."""
@@ -94,7 +95,10 @@ def begun(history: Iterable[Said]) -> Conversation:
     return Conversation(
         tuple(
             Message(
-                entry.role, entry.text, call=CallId(entry.call) if entry.call else None, name=entry.name
+                entry.role,
+                entry.text,
+                call=CallId(entry.call) if entry.call else None,
+                name=entry.name,
             )
             for entry in history
         )

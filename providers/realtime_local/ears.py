@@ -17,8 +17,9 @@ import numpy as np
 
 from .moonshine import Moonshine, spoken
 from .network import Brake, floats
-from .silero import FRAME, Silero
+from .silero import Silero
 from .smart_turn import SmartTurn
+from .turns import FRAME
 from .worker import Worker
 
 __all__ = ("FILES", "ModelEars", "load_ears", "pieces")

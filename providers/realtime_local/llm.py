@@ -7,16 +7,17 @@ that each finds its own again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from .llama_process import LlamaProcess
+from .answer import Answer
+from .llama_process import Line, LlamaProcess
 from .worker import Worker
 
-__all__ = ("Ending", "Llm")
+__all__ = ("Ending", "Llm", "ending")
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -50,25 +51,13 @@ class Llm:
         """
         await self._process()
 
-    async def ask(
-        self, request: Mapping[str, Any], ended: Callable[[Ending], object] | None = None
-    ) -> AsyncGenerator[str]:
-        """Give the pieces of the answer to a chat request as they come, `ended` at its end.
+    async def ask(self, request: Mapping[str, Any]) -> Answer[Line]:
+        """Put a chat request and give the answer to come, of which the caller must take or `stop`.
 
-        Closing or cancelling stops the model within one token, or one batch of 64 tokens of a
-        prompt, and waits for nothing. Raise `Unavailable` if the process dies meanwhile.
+        A stop takes effect within one token, or one batch of 64 tokens of a prompt, and waits for
+        nothing. Taking raises `Unavailable` if the process dies meanwhile.
         """
-        process = await self._process()
-        answer = process.ask(request)
-        try:
-            while lines := await answer.take():
-                for line in lines:
-                    if line.text:
-                        yield line.text
-                    elif line.end is not None and ended is not None:
-                        ended(_ending(line.end))
-        finally:
-            answer.stop()
+        return (await self._process()).ask(request)
 
     async def _process(self) -> LlamaProcess:
         running = self._running
@@ -86,7 +75,8 @@ def _nothing() -> None:
     pass
 
 
-def _ending(end: Mapping[str, Any]) -> Ending:
+def ending(end: Mapping[str, Any]) -> Ending:
+    """Read the last line of an answer."""
     timings: Mapping[str, Any] = end.get("timings") or {}
     return Ending(
         finish=end.get("finish"),

@@ -219,12 +219,12 @@ _BETTER = (
     ),
 )
 
-FILES = {file.name: file for file in (*_SMALL, *_BETTER)}
-"""Every file by its name."""
+FILES = (*_SMALL, *_BETTER)
+"""Every file."""
 
 SETS = {
     "small": tuple(file.name for file in _SMALL),
-    "better": tuple(file.name for file in (*_SMALL, *_BETTER)),
+    "better": tuple(file.name for file in FILES),
 }
 """What `realtime models install SET` fetches; `better` adds the better mind."""
 

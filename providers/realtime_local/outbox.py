@@ -28,6 +28,7 @@ class Outbox:
     def __init__(self) -> None:
         self._waiting = deque[EngineMessage]()
         self._bytes = 0
+        self._handing = False
         self._filled = anyio.Event()
         self._drained = anyio.Event()
 
@@ -53,13 +54,13 @@ class Outbox:
         return tuple(words)
 
     async def room(self) -> None:
-        """Wait until less than a megabyte of sound waits for the link."""
+        """Wait until less than a megabyte of sound and words waits for the link."""
         while self._bytes >= _ROOM:
             await self._drained.wait()
 
     async def empty(self) -> None:
         """Wait until everything was handed over."""
-        while self._waiting:
+        while self._waiting or self._handing:
             await self._drained.wait()
 
     async def pump(self, link: Link) -> None:
@@ -68,11 +69,11 @@ class Outbox:
             while not self._waiting:
                 self._filled = anyio.Event()
                 await self._filled.wait()
-            batch = [
-                self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))
-            ]
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             self._bytes -= sum(map(_size, batch))
+            self._handing = True
             await link.send(tuple(map(_encode, batch)))
+            self._handing = False
             self._wake()
 
     def _wake(self) -> None:
@@ -81,4 +82,10 @@ class Outbox:
 
 
 def _size(message: EngineMessage) -> int:
-    return len(message.pcm) if isinstance(message, AudioDelta) else 0
+    match message:
+        case AudioDelta():
+            return len(message.pcm)
+        case Spoken():
+            return len(message.text)
+        case _:
+            return 0

@@ -13,7 +13,7 @@ from realtime_core.config import Message
 
 from .wire import Tool
 
-__all__ = ("Ears", "Eyes", "Hands", "Mind", "Mouth", "Parts", "ToolChoice")
+__all__ = ("Ears", "Eyes", "Hands", "Mind", "Mouth", "Parts", "ToolChoice", "Wanted")
 
 
 class Ears(Protocol):
@@ -87,3 +87,16 @@ class Parts(NamedTuple):
     eyes: Eyes | None = None
     names: tuple[str, ...] = ()
     """Names of the models in use, for `Connected`."""
+
+
+class Wanted(NamedTuple):
+    """What a caller chose (a name, a path) or brought (an object); None is the built-in part."""
+
+    mind: str | Mind
+    ears: Ears | None
+    mouth: Mouth | None
+    hands: Hands | None
+    eyes: Eyes | None
+    look: bool
+    """Whether pictures are to be understood."""
+    speed: float

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from .network import Array, Network, floats
+from .turns import FRAME
 
-__all__ = ("CONTEXT", "FRAME", "Silero")
+__all__ = ("CONTEXT", "Silero")
 
-FRAME = 512
-"""Samples of one frame at 16 kHz: 32 ms."""
 CONTEXT = 64
 """Samples of the frame before that the network sees again; without them it fails silently."""
 

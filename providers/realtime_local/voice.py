@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import Any
 
 import anyio
-import msgspec
 
 from realtime_core.audio.format import PCM_16K, AudioFormat
 from realtime_core.capability import Capabilities, ModelInfo
@@ -24,7 +22,7 @@ from realtime_core.transports.memory import memory_link
 
 from .codec import LocalCodec
 from .models import FILES, SETS
-from .parts import Ears, Eyes, Hands, Mind, Mouth, Parts
+from .parts import Ears, Eyes, Hands, Mind, Mouth, Parts, Wanted
 
 __all__ = ("local",)
 
@@ -50,8 +48,8 @@ def local(
     mouth speak faster (above 1) or slower. A mind of your own uses no tools unless `hands` come
     with it. Raises nothing: what is missing shows when a session is opened.
     """
-    choice = mind or model or "small"
-    own = _Own(choice, ears, mouth, hands, eyes, speed)
+    look = eyes is not None or find_spec("rapidocr") is not None
+    own = Wanted(mind or model or "small", ears, mouth, hands, eyes, look, speed)
     rate = mouth.rate if mouth is not None else _RATE
 
     @asynccontextmanager
@@ -73,25 +71,14 @@ def local(
     return Provider("local", _capabilities(own, rate), LocalCodec(), dial)
 
 
-class _Own(msgspec.Struct, frozen=True):
-    """What the caller chose or brought."""
-
-    mind: str | Any
-    ears: Any
-    mouth: Any
-    hands: Any
-    eyes: Any
-    speed: float
-
-
-def _capabilities(own: _Own, rate: int) -> Capabilities:
+def _capabilities(own: Wanted, rate: int) -> Capabilities:
     named = isinstance(own.mind, str)
     return Capabilities(
         provider="local",
         audio_in=(PCM_16K,),
         audio_out=(AudioFormat(rate=rate),),
         text_out=True,
-        images=own.eyes is not None or find_spec("rapidocr") is not None,
+        images=own.look,
         tools=named or own.hands is not None,
         parallel_tools=False,
         user_transcripts=own.ears is not None or find_spec("onnxruntime") is not None,
@@ -112,7 +99,7 @@ def _capabilities(own: _Own, rate: int) -> Capabilities:
     )
 
 
-def _models(own: _Own) -> tuple[ModelInfo, ...]:
+def _models(own: Wanted) -> tuple[ModelInfo, ...]:
     if not isinstance(own.mind, str):
         return ()
     wanted = SETS.get(own.mind, SETS["small"])
@@ -131,7 +118,7 @@ def _note(mind: object) -> str:
     return "The mind is one of your own choice."
 
 
-async def _assembled(own: _Own, plan: Plan) -> Parts:
+async def _assembled(own: Wanted, plan: Plan) -> Parts:
     """Load what was not brought along; raises `RealtimeException` with the line to type."""
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if missing and None in {own.ears, own.mouth}:
@@ -144,6 +131,4 @@ async def _assembled(own: _Own, plan: Plan) -> Parts:
         )
     from .builtin import assemble  # noqa: PLC0415 - the models' libraries load only when dialled
 
-    return await assemble(
-        own.mind, own.ears, own.mouth, own.hands, own.eyes, own.speed, plan.config.voice
-    )
+    return await assemble(own, plan.config.voice)
