@@ -13,6 +13,7 @@ from collections import deque
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from benchmarks.table import Row, median_ns, show
 from realtime_core import (
@@ -20,8 +21,10 @@ from realtime_core import (
     AudioOutput,
     Capabilities,
     Interrupted,
+    ItemId,
     Plan,
     ResponseDone,
+    ResponseId,
     ResponseStarted,
     SessionConfig,
     negotiate,
@@ -32,6 +35,7 @@ from realtime_core.state import Phase, Received, State
 from realtime_core.testing.scripted import SCRIPTED, Peer, ScriptedCodec, scripted
 
 FORMAT = AudioFormat()
+R, I = ResponseId("r"), ItemId("i")
 
 
 def plan(capabilities: Capabilities = SCRIPTED) -> Plan:
@@ -40,15 +44,13 @@ def plan(capabilities: Capabilities = SCRIPTED) -> Plan:
 
 def speaking() -> tuple[ScriptedCodec, State, bytes]:
     """A state in the middle of an answer, and the wire of its next 100 ms."""
-    import msgspec
-
     codec = ScriptedCodec()
     encoder = msgspec.json.Encoder()
     greeted = codec.greet(plan(), None).state
     state = State(plan(), "bench", codec=greeted, phase=Phase.OPEN)
-    begun = encoder.encode(ResponseStarted(response="r"))
+    begun = encoder.encode(ResponseStarted(response=R))
     state = step(codec, state, Received(at=0.0, conn=0, wires=(begun,))).state
-    piece = AudioOutput(response="r", item="i", pcm=bytes(4800), format=FORMAT)
+    piece = AudioOutput(response=R, item=I, pcm=bytes(4800), format=FORMAT)
     return codec, state, encoder.encode(piece)
 
 
@@ -79,11 +81,11 @@ async def _stream(events: int, burst: int) -> float:
     """Give the microseconds of one event from the far end of a memory link to the consumer."""
 
     async def script(peer: Peer) -> None:
-        piece = AudioOutput(response="r", item="i", pcm=bytes(960), format=FORMAT)
-        await peer.say(ResponseStarted(response="r"))
+        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
+        await peer.say(ResponseStarted(response=R))
         for _ in range(events // burst):
             await peer.say(*[piece] * burst)
-        await peer.say(ResponseDone(response="r", status="completed"))
+        await peer.say(ResponseDone(response=R, status="completed"))
         await peer.drain()
 
     async with open_session(scripted(script)) as session:
@@ -96,14 +98,12 @@ async def _stream(events: int, burst: int) -> float:
 
 async def _floor(events: int, burst: int) -> float:
     """The same JSON through a bare deque and one wake-up a burst."""
-    import msgspec
-
     from realtime_core.testing.scripted import _ENCODER, _SAID
 
     queue, filled = deque[object](), [anyio.Event()]
 
     async def produce() -> None:
-        piece = AudioOutput(response="r", item="i", pcm=bytes(960), format=FORMAT)
+        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
         for _ in range(events // burst):
             for wire in [_ENCODER.encode(piece) for _ in range(burst)]:
                 queue.append(_SAID.decode(wire))
@@ -120,7 +120,6 @@ async def _floor(events: int, burst: int) -> float:
                 await filled[0].wait()
             queue.popleft()
             taken += 1
-    del msgspec
     return (time.process_time() - start) / events * 1e6
 
 
@@ -150,8 +149,8 @@ async def _interruption(seconds: int) -> tuple[float, float]:
     """Give the microseconds to the fence, and until the consumer holds `Interrupted`."""
 
     async def script(peer: Peer) -> None:
-        piece = AudioOutput(response="r", item="i", pcm=bytes(960), format=FORMAT)
-        await peer.say(ResponseStarted(response="r"), *[piece] * (50 * seconds))
+        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
+        await peer.say(ResponseStarted(response=R), *[piece] * (50 * seconds))
         await peer.drain()
 
     async with open_session(scripted(script)) as session:

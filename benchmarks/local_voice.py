@@ -91,11 +91,12 @@ async def measure(mind: str, rounds: int) -> tuple[list[float], list[float]]:
 
     answers, silences = list[float](), list[float]()
     async with open_session(local(mind=mind)) as session:
+        mouth = await load_mouth()
         spoken = list[bytes]()
         for speed in SPEEDS:
-            mouth = await load_mouth(speed=speed)
+            voice = await load_mouth(speed=speed)
             for question in QUESTIONS:
-                spoken.append(b"".join([piece async for piece in mouth.speak(question)]))
+                spoken.append(b"".join([piece async for piece in voice.speak(question)]))
         form = AudioFormat(rate=mouth.rate)
         stop = b"".join([piece async for piece in mouth.speak("Stop. I want to ask another.")])
         microphone, sink = Microphone(session, form), TimedSink()

@@ -1,21 +1,25 @@
 """The doors: where frames come in, by call or by queue, and how they reach the connection.
 
-A frame goes straight through when nothing waits ahead of it; else it waits in its lane. The order
-of the calls is the order on the wire.
+A frame goes straight through when nothing waits ahead of it; else it waits in its lane. Frames
+reach the wire in the order in which they were taken in, converted only when they leave.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
-from anyio.lowlevel import checkpoint
+from anyio import ClosedResourceError, Lock
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
+from .audio.format import AudioFormat
 from .config import Suspend
-from .errors import InvalidRequest, RealtimeException, SessionClosed
-from .frames import Audio, Frame, Video
-from .lane import Inlet
+from .errors import InvalidRequest, RealtimeError, RealtimeException
+from .frames import ActivityEnd, Audio, ClearAudio, Close, CommitAudio, Frame, Video
+from .lane import Inlet, lane_of
 from .line import Line
 from .plan import Plan
 from .state import Phase
@@ -30,62 +34,70 @@ __all__ = ("Doors",)
 class Doors:
     """Takes frames from the caller and keeps them until the connection has room."""
 
-    def __init__(self, plan: Plan, driver: Driver) -> None:
+    def __init__(
+        self, plan: Plan, driver: Driver, frames: MemoryObjectReceiveStream[Frame]
+    ) -> None:
         self.inlet = Inlet(plan.config.lanes)
-        self._plan = plan
         self._driver = driver
+        self._target = plan.input_format
+        self._formats = {plan.input_format}
+        """Formats of which is known that they can be sent."""
         self._conversion: tuple[Conversion, ConversionState] | None = None
+        self._frames = frames
+        self._turns = {name: Lock(fast_acquire=True) for name in self.inlet.balances}
 
     async def send(self, frame: Frame, *, patient: bool = False) -> None:
         """Push a frame; waits only where its lane's policy says so, or when `patient`.
 
         Raises `RealtimeException` if the frame is refused or the session is closed. Cancelling
-        while it waits leaves the frame unsent.
+        while it waits leaves the frame unsent; an urgent frame is taken even when cancelled.
         """
-        ready = self._prepared(frame)
-        if ready is None or self._straight(ready):
+        self._check(frame)
+        if frame.urgent:
+            self._through(frame)
             return
-        if patient or isinstance(self.inlet.policy(ready), Suspend):
-            while self.inlet.full(ready) and self._driver.state.phase is not Phase.CLOSED:
+        await checkpoint_if_cancelled()
+        if patient or isinstance(self.inlet.policy(frame), Suspend):
+            await self._room(frame)
+        if not self._straight(frame):
+            self._queue(frame)
+            await cancel_shielded_checkpoint()
+
+    async def _room(self, frame: Frame) -> None:
+        """Wait until the lane has room, behind those who wait already."""
+        turn = self._turns[lane_of(frame)]
+        if not turn.locked() and not self.inlet.full(frame):
+            return
+        async with turn:
+            while self.inlet.full(frame) and self._driver.state.phase is not Phase.CLOSED:
                 await self.inlet.room.wait()
-        self._queue(ready)
-        await checkpoint()
 
     def send_nowait(self, frame: Frame) -> None:
         """Push a frame without ever waiting: it is taken, dropped by policy, or refused."""
-        ready = self._prepared(frame)
-        if ready is not None and not self._straight(ready):
-            self._queue(ready)
+        self._check(frame)
+        if not self._straight(frame):
+            self._queue(frame)
 
-    async def forward(self, frames: MemoryObjectReceiveStream[Frame]) -> None:
+    async def forward(self) -> None:
         """Push what comes through the session's queue; a refused frame becomes an `Error` event."""
-        async for frame in frames:
-            try:
-                await self.send(frame)
-            except RealtimeException as refusal:
-                self._driver.refuse(refusal.error)
+        with suppress(ClosedResourceError):
+            async for frame in self._frames:
+                try:
+                    await self.send(frame)
+                except RealtimeException as refusal:
+                    self._driver.refuse(refusal.error)
 
-    def _prepared(self, frame: Frame) -> Frame | None:
-        """Give the frame in the provider's form; None if there is nothing left to send."""
+    # --- in the caller's form -----------------------------------------------------------------
+
+    def _check(self, frame: Frame) -> None:
+        """Refuse audio that cannot be sent, before it waits."""
         if not isinstance(frame, Audio):
-            return frame
-        if frame.format == self._plan.input_format:
-            if len(frame.pcm) % frame.format.sample_size:
-                raise RealtimeException(_ragged(frame))
-            return frame
-        pcm = self._converted(frame)
-        return replace(frame, pcm=pcm, format=self._plan.input_format) if pcm else None
-
-    def _converted(self, frame: Audio) -> bytes:
-        from .audio.convert import Conversion  # noqa: PLC0415 - numpy only where it is needed
-
-        if self._conversion is None or self._conversion[0].source != frame.format:
-            conversion = Conversion(frame.format, self._plan.input_format)
-            self._conversion = (conversion, conversion.start())
-        conversion, state = self._conversion
-        state, pcm = conversion.step(state, frame.pcm)
-        self._conversion = (conversion, state)
-        return pcm
+            return
+        if len(frame.pcm) % frame.format.sample_size:
+            raise RealtimeException(_ragged(frame))
+        if frame.format not in self._formats:
+            self._converter(frame.format)
+            self._formats.add(frame.format)
 
     def _straight(self, frame: Frame) -> bool:
         driver = self._driver
@@ -95,31 +107,30 @@ class Doors:
         if (
             driver.state.phase is not Phase.OPEN
             or line is None
-            or line.bytes_waiting
+            or line.backed_up
             or not self.inlet.empty
-            or (isinstance(frame, Video) and not self._due(frame))
+            or (isinstance(frame, Video) and not self._due())
         ):
             return False
         return self._through(frame)
 
     def _through(self, frame: Frame) -> bool:
-        refused = self._driver.push(frame)
+        refused = self.pass_on(frame)
         if not frame.urgent:
             self.inlet.passed(frame, refused=refused is not None)
         if refused is not None:
             raise RealtimeException(refused)
         return True
 
-    def _due(self, frame: Video) -> bool:  # noqa: ARG002 - only pictures are asked about
+    def _due(self) -> bool:
+        """Tell whether a picture may be sent now; if so, it is the one."""
         at = self._driver.clock()
         if at < self.inlet.video_at:
             return False
-        self.inlet.video_at = at + 1 / self._plan.config.fps
+        self.inlet.video_at = at + 1 / self._driver.state.plan.config.fps
         return True
 
     def _queue(self, frame: Frame) -> None:
-        if self._driver.state.phase is Phase.CLOSED:
-            raise RealtimeException(SessionClosed(what="The session is closed."))
         try:
             self.inlet.put(frame, self._driver.clock())
         finally:
@@ -127,7 +138,9 @@ class Doors:
         if self._driver.line is not None:
             self._driver.line.filled.give()
 
-    def refill(self, line: Line, batch: int) -> None:
+    # --- in the provider's form ---------------------------------------------------------------
+
+    def refill(self, line: Line, batch: float) -> None:
         """Take what waits in the lanes, until one batch is full."""
         while line.bytes_waiting < batch and self._driver.state.phase is Phase.OPEN:
             frame = self.inlet.take(self._driver.clock())
@@ -135,21 +148,76 @@ class Doors:
             if frame is None:
                 return
             if isinstance(frame, Video):
-                self._due(frame)
-            refused = self._driver.push(frame)
+                self._due()
+            refused = self.pass_on(frame)
             if refused is not None:
                 self.inlet.refuse(frame)
                 self._driver.refuse(refused)
 
+    def pass_on(self, frame: Frame) -> RealtimeError | None:
+        """Hand a frame to the machine, behind what must go first; gives why it was refused.
+
+        Ahead of the end of a turn goes what conversion held back, ahead of `Close` what waits.
+        """
+        match frame:
+            case Audio() if self._driver.state.phase is Phase.OPEN:
+                pcm = self._converted(frame)
+                if not pcm:
+                    return None
+                if pcm is not frame.pcm or frame.format != self._target:
+                    frame = replace(frame, pcm=pcm, format=self._target)
+            case ActivityEnd() | CommitAudio():
+                held = self._held_back()
+                if held:
+                    self._driver.push(Audio(held, self._target))
+            case ClearAudio():
+                self._conversion = None
+            case Close() if self._driver.line is not None:
+                self.refill(self._driver.line, inf)
+            case _:
+                pass
+        return self._driver.push(frame)
+
+    def _converted(self, frame: Audio) -> bytes:
+        if frame.format == self._target:
+            held = self._held_back()
+            return held + frame.pcm if held else frame.pcm
+        held = b""
+        if self._conversion is None or self._conversion[0].source != frame.format:
+            held = self._held_back()
+            conversion = self._converter(frame.format)
+            self._conversion = conversion, conversion.start()
+        conversion, state = self._conversion
+        state, pcm = conversion.step(state, frame.pcm)
+        self._conversion = conversion, state
+        return held + pcm
+
+    def _held_back(self) -> bytes:
+        """End the stream in the caller's format: give the samples that conversion kept."""
+        if self._conversion is None:
+            return b""
+        (conversion, state), self._conversion = self._conversion, None
+        return conversion.finish(state)
+
+    def _converter(self, source: AudioFormat) -> Conversion:
+        from .audio.convert import Conversion  # noqa: PLC0415 - numpy only where it is needed
+
+        return Conversion(source, self._target)
+
+    # --- time and end -------------------------------------------------------------------------
+
     def next_picture(self) -> float | None:
         """Give the seconds until a waiting picture may leave, if only that waits."""
         at = self.inlet.next_at()
-        return None if at is None else max(0.0, at - self._driver.clock())
+        if at is None or self._driver.state.phase is not Phase.OPEN:
+            return None
+        return max(0.0, at - self._driver.clock())
 
     def shut(self) -> None:
         """Drop everything that waits; nothing can be pushed any more."""
         self.inlet.abandon("closed")
         self.inlet.drops.clear()
+        self._frames.close()
 
     def _report(self) -> None:
         while self.inlet.drops:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, assert_never
 
 import anyio
 from anyio import CancelScope
@@ -20,7 +20,7 @@ from .doors import Doors
 from .epoch import Epoch, is_stale
 from .errors import InternalFault, InvalidRequest, RealtimeError, RealtimeException
 from .events import Disconnected
-from .faults import fault_of, first_cause
+from .faults import fault_of, first_cause, uncancelled
 from .frames import Close, Frame
 from .line import Line
 from .link import Link
@@ -50,6 +50,7 @@ from .state import (
     Shed,
     State,
     Timer,
+    Transition,
 )
 
 __all__ = ("Driver",)
@@ -66,6 +67,7 @@ class Driver:
         provider: Provider[Any],
         plan: Plan,
         session_id: str,
+        frames: MemoryObjectReceiveStream[Frame],
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
@@ -73,7 +75,7 @@ class Driver:
         self.clock = clock
         self.state = State(plan, session_id, history=plan.config.history)
         self.outlet = Outlet(plan.config.outlet)
-        self.doors = Doors(plan, self)
+        self.doors = Doors(plan, self, frames)
         self.changed = Signal()
         """Given after every transition, and when a connection has ended."""
         self.crash: BaseException | None = None
@@ -96,14 +98,20 @@ class Driver:
             transition = step(self.provider.codec, self.state, given)
         except Exception as problem:  # a codec's defect must not hit the caller's task
             return self.fail(problem)
-        self.state = transition.state
+        self._apply(transition)
+        return transition.refused
+
+    def _apply(self, transition: Transition) -> None:
+        before, self.state = self.state.phase, transition.state
         for effect in transition.effects:
             self._perform(effect)
         self.outlet.filled.give()
         self.changed.give()
-        if self.state.phase is Phase.CLOSED:
-            self._shut()
-        return transition.refused
+        if self.state.phase is not before:
+            self._moved()
+        if self.outlet.unread[0]:
+            (count, ms), self.outlet.unread = self.outlet.unread, (0, 0.0)
+            self.shed("outlet", "unread", count, ms)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -123,41 +131,44 @@ class Driver:
                 self._timers_changed.give()
             case Dial():
                 assert self._tasks is not None  # noqa: S101 - dialling follows `run`
-                self._tasks.start_soon(self._guard, self._connect, Line(effect.conn))
+                self.line = Line(effect.conn)
+                self._tasks.start_soon(self._guard, self._connect, self.line)
             case Hangup():
                 if self.line is not None and self.line.conn == effect.conn:
-                    self.line.hang_up()
+                    timeout = self.state.plan.config.close_timeout
+                    self.line.hang_up(anyio.current_time() + timeout)
+            case _:
+                assert_never(effect)
 
     def _cancel_scopes(self, epoch: Epoch) -> None:
         for scope in [s for s, bound in self._scopes.items() if is_stale(bound, epoch)]:
             del self._scopes[scope]
             scope.cancel()
 
-    def _shut(self) -> None:
-        self._cancel_scopes(Epoch(self.state.epoch + 1))
-        self.doors.shut()
-        if self.line is not None:
-            self.line.scope.cancel()
+    def _moved(self) -> None:
+        """Do what comes with a new phase: what waited may go once open; all ends when closed."""
+        if self.state.phase is Phase.CLOSED:
+            for scope in self._scopes:
+                scope.cancel()
+            self._scopes.clear()
+            self.doors.shut()
+            if self.line is not None:
+                self.line.scope.cancel()
+        elif self.line is not None:
+            self.line.filled.give()
 
     def fail(self, problem: BaseException) -> RealtimeError:
         """End the session because a task or a codec failed; the first cause is kept."""
         error = fault_of(problem)
         if isinstance(error, InternalFault) and self.crash is None:
             self.crash = first_cause(problem)
+        at, delivered = self.clock(), self.outlet.delivered
+        lost = Lost(at=at, delivered=delivered, conn=self.state.conn, error=error)
         try:
-            lost = Lost(at=self.clock(), conn=self.state.conn, error=error)
             transition = step(self.provider.codec, self.state, lost)
         except Exception:  # the first cause is kept; here only the end matters
-            self.outlet.put(Disconnected(reason=error.what, clean=False, error=error))
-            self.state = replace(self.state, phase=Phase.CLOSED, due={}, ending=error)
-        else:
-            self.state = transition.state
-            for effect in transition.effects:
-                self._perform(effect)
-        self.outlet.filled.give()
-        self.changed.give()
-        if self.state.phase is Phase.CLOSED:
-            self._shut()
+            transition = _broken(self.state, at, error)
+        self._apply(transition)
         return error
 
     def push(self, frame: Frame) -> RealtimeError | None:
@@ -186,7 +197,7 @@ class Driver:
     # --- pumps --------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def run(self, frames: MemoryObjectReceiveStream[Frame]) -> AsyncGenerator[None]:
+    async def run(self) -> AsyncGenerator[None]:
         """Run the pumps while the block is open; leaving it ends all that belongs to the session.
 
         What the block raises comes out as it was raised, and never in an exception group.
@@ -195,7 +206,7 @@ class Driver:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._guard, self._ring)
-            tasks.start_soon(self._guard, self.doors.forward, frames)
+            tasks.start_soon(self._guard, self.doors.forward)
             self.feed(Begun(at=self.clock()))
             try:
                 yield
@@ -215,7 +226,7 @@ class Driver:
         """Close; wait for the provider until the close deadline, even while being cancelled."""
         deadline = self.state.plan.config.close_timeout
         with anyio.move_on_after(deadline, shield=True):
-            self.push(Close())
+            self.doors.pass_on(Close())
             while self.state.phase is not Phase.CLOSED and self.line is not None:
                 await self.changed.wait()
         due = self.state.due.get(Timer.CLOSE)
@@ -244,16 +255,19 @@ class Driver:
 
     async def _connect(self, line: Line) -> None:
         error: RealtimeError | None = None
-        self.line = line
         try:
             with line.scope:
                 try:
                     async with self.provider.dial(self.state.plan) as link:
                         await self._talk(line, link)
                 except Exception as problem:  # told apart in `fault_of`
-                    error = fault_of(problem)
-                    if isinstance(error, InternalFault):
-                        self.fail(problem)
+                    error = self._fault(problem)
+                except BaseExceptionGroup as group:  # trio: something failed while being cancelled
+                    failed, cancelled = uncancelled(group)
+                    if cancelled is None or not isinstance(failed, Exception):
+                        raise
+                    error = self._fault(failed)
+                    raise cancelled from None
         finally:
             self.line = None if self.line is line else self.line
             self.changed.give()
@@ -267,6 +281,10 @@ class Driver:
             )
         )
 
+    def _fault(self, problem: Exception) -> RealtimeError:
+        error = fault_of(problem)
+        return self.fail(problem) if isinstance(error, InternalFault) else error
+
     async def _talk(self, line: Line, link: Link) -> None:
         async with anyio.create_task_group() as both:
             line.talk = both.cancel_scope
@@ -278,8 +296,10 @@ class Driver:
     async def _send(self, line: Line, link: Link) -> None:
         while True:
             self.doors.refill(line, _BATCH)
-            if line.bytes_waiting:
+            if line.waiting:
+                line.sending = True
                 await link.send(line.take())
+                line.sending = False
             elif line.hanging_up:
                 assert line.talk is not None  # noqa: S101 - set before this pump starts
                 line.talk.cancel()
@@ -289,21 +309,30 @@ class Driver:
                     await line.filled.wait()
 
     async def _receive(self, conn: int, link: Link) -> None:
-        policy = self.outlet.limits.policy
+        outlet, policy = self.outlet, self.outlet.limits.policy
         while True:
-            while policy == "pause" and self.outlet.full:
-                await self.outlet.drained.wait()
+            while outlet.crowded or (policy == "pause" and outlet.full):
+                await outlet.drained.wait()
             try:
                 wires = await link.receive()
             except anyio.EndOfStream:
                 return
-            self.feed(
-                Received(at=self.clock(), delivered=self.outlet.delivered, conn=conn, wires=wires)
-            )
-            if policy == "drop" and self.outlet.full:
-                self.shed("outlet", "full", *self.outlet.overflow())
-            elif policy == "fail" and self.outlet.full:
-                raise RealtimeException(_deaf(self.outlet.limits.seconds))
+            self.feed(Received(at=self.clock(), delivered=outlet.delivered, conn=conn, wires=wires))
+            if policy == "fail" and outlet.full:
+                raise RealtimeException(_deaf(outlet.limits.seconds))
+            if policy == "drop" and outlet.full:
+                count, ms = outlet.overflow()
+                if count:
+                    self.shed("outlet", "full", count, ms)
+
+
+def _broken(state: State, at: float, error: RealtimeError) -> Transition:
+    """End without the machine, which has failed twice."""
+    ended = replace(state, phase=Phase.CLOSED, due={}, barrier=False, ending=error)
+    last = Disconnected(
+        reason=error.what, clean=False, error=error, epoch=state.epoch, conn=state.conn, at=at
+    )
+    return Transition(ended, (Emit(last),))
 
 
 def _deaf(seconds: float) -> RealtimeError:

@@ -75,7 +75,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type
     epoch: Epoch = Epoch(0)
     """The interrupt fence at which the event was returned."""
     conn: int = 0
-    """Generation of the provider connection it came over."""
+    """Generation of the newest provider connection the trace had told of when it was returned."""
     at: float = 0.0
     """Monotonic seconds when the session learned of it."""
     response: ResponseId | None = None

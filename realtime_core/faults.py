@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import anyio
 
 from .errors import InternalFault, RealtimeError, RealtimeException, TimedOut, Unavailable
 
-__all__ = ("fault_of", "first_cause")
+__all__ = ("fault_of", "first_cause", "uncancelled")
 
 _BROKEN = (
     OSError,
@@ -19,10 +21,18 @@ _BROKEN = (
 
 def first_cause(problem: BaseException) -> BaseException:
     """Give the first single exception inside any nesting of groups."""
-    if not isinstance(problem, BaseExceptionGroup):
-        return problem
-    parts: tuple[BaseException, ...] = problem.exceptions
-    return first_cause(parts[0])
+    while isinstance(problem, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", problem)
+        problem = group.exceptions[0]
+    return problem
+
+
+def uncancelled(
+    problem: BaseExceptionGroup[BaseException],
+) -> tuple[BaseException, BaseException | None]:
+    """Tell what failed in a group from a cancellation that went through it at the same time."""
+    cancelled, failed = problem.split(anyio.get_cancelled_exc_class())
+    return (problem, None) if failed is None else (failed, cancelled)
 
 
 def fault_of(problem: BaseException) -> RealtimeError:

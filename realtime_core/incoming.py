@@ -13,17 +13,19 @@ from msgspec.structs import replace
 
 from .codec import CancelResponse
 from .config import Message, ToolPolicy
-from .epoch import Epoch, ResponseId
+from .epoch import Epoch
 from .events import (
     AgentTranscript,
     AudioOutput,
     AudioOutputDone,
     Connected,
     ConversationItem,
+    Disconnected,
     Error,
     Interrupted,
     Kind,
     RealtimeEvent,
+    Reconnected,
     ResponseDone,
     ResponseStarted,
     ResponseText,
@@ -36,9 +38,9 @@ from .events import (
 )
 from .interruption import interrupt, passed, settle
 from .lifecycle import connected, lost
-from .moment import Moment, count, emit, remember, tell
+from .moment import Moment, arm, count, emit, remember, tell
 from .requests import settle_request
-from .state import Lost, State
+from .state import Lost, State, Timer
 from .turn import Call, Item, Response, put_call, put_item, put_response
 
 __all__ = ("judge",)
@@ -50,16 +52,25 @@ def judge(state: State, now: Moment, event: RealtimeEvent) -> State:
     """Decide what becomes of one event of the codec."""
     if state.phase.ending:
         return count(state, "after close")
-    decide = _JUDGES.get(type(event))
-    if decide is not None:
-        return decide(state, now, event)
+    decide: _Judge = _JUDGES.get(type(event), _other)
+    return decide(state, now, event)
+
+
+def _other(state: State, now: Moment, event: RealtimeEvent) -> State:
+    """Pass it on as it is, unless it would follow the end of its response."""
+    if event.response is not None and _live(state, event) is None:
+        event = replace(event, response=None)
     emit(state, now, event)
     return state
 
 
-def _live(state: State, id: ResponseId | None) -> Response | None:
+def _live(state: State, event: RealtimeEvent) -> Response | None:
     """Give the response of an event, if output of it may still be passed on."""
-    response = state.ledger.responses.get(id) if id is not None else None
+    ledger = state.ledger
+    response = ledger.responses.get(event.response) if event.response is not None else None
+    item = ledger.items.get(event.item) if event.item is not None else None
+    if item is not None and item.response != event.response:
+        return None
     return response if response is not None and response.open else None
 
 
@@ -79,7 +90,10 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
     state = replace(state, ledger=put_response(state.ledger, id, response))
     if not stale:
         emit(state, now, event)
-    elif wish is not None and state.plan.capabilities.cancel:
+        return state
+    if Timer.SETTLE not in state.due:
+        state = arm(state, now, Timer.SETTLE, state.plan.config.barrier_timeout)
+    if wish is not None and state.plan.capabilities.cancel:
         response = replace(response, cancelled=True)
         state = replace(state, ledger=put_response(state.ledger, id, response))
         state, _ = tell(state, now, CancelResponse(id))
@@ -93,7 +107,7 @@ def _item(state: State, event: RealtimeEvent) -> Item:
 
 
 def _audio(state: State, now: Moment, event: AudioOutput) -> State:
-    response = _live(state, event.response)
+    response = _live(state, event)
     samples = event.format.samples(len(event.pcm))
     if response is None or event.item is None:
         return count(state, "late audio samples", samples)
@@ -106,7 +120,7 @@ def _audio(state: State, now: Moment, event: AudioOutput) -> State:
 
 
 def _audio_done(state: State, now: Moment, event: AudioOutputDone) -> State:
-    response = _live(state, event.response)
+    response = _live(state, event)
     if response is None or response.fenced or event.item is None:
         return count(state, "late event")
     emit(state, now, event)
@@ -117,16 +131,17 @@ def _audio_done(state: State, now: Moment, event: AudioOutputDone) -> State:
 def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> State:
     spoken = isinstance(event, AgentTranscript)
     whole = event.kind is Kind.SETTLING
-    response = _live(state, event.response)
+    response = _live(state, event)
     if response is None or event.item is None:
         if whole and event.response in state.ledger.responses:
             emit(state, now, replace(event, response=None))
             return state
         return count(state, "late event")
     if response.fenced:
-        if whole:
-            emit(state, now, event)
-        return count(state, "fenced event")
+        if not whole:
+            return count(state, "fenced event")
+        emit(state, now, event)
+        return state
     emit(state, now, event)
     item = _item(state, event)
     if whole:
@@ -141,7 +156,7 @@ def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> 
 
 
 def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
-    response = _live(state, event.response)
+    response = _live(state, event)
     if response is None or event.response is None or event.call in state.ledger.calls:
         return count(state, "late event" if response is None else "repeated call")
     tools: dict[str, ToolPolicy] = {t.name: t.policy for t in state.plan.config.tools}
@@ -163,7 +178,7 @@ def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
 
 
 def _done(state: State, now: Moment, event: ResponseDone) -> State:
-    if event.response is None or _live(state, event.response) is None:
+    if event.response is None or _live(state, event) is None:
         return count(state, "late event")
     return settle(state, now, event.response, event.status, usage=event.usage, error=event.error)
 
@@ -175,8 +190,11 @@ def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
     return interrupt(state, now, "provider")
 
 
-def _notice(state: State, now: Moment, event: Interrupted) -> State:  # noqa: ARG001 - its arrival says it all
-    state = interrupt(state, now, "provider")
+def _notice(state: State, now: Moment, event: Interrupted) -> State:
+    """Follow the provider, unless it speaks of a response that is past."""
+    named = state.ledger.responses.get(event.response) if event.response is not None else None
+    if event.response is None or (named is not None and named.epoch == state.epoch):
+        state = interrupt(state, now, "provider")
     return passed(replace(state, barrier=False), now)
 
 
@@ -216,6 +234,11 @@ def _error(state: State, now: Moment, event: Error) -> State:
     return lost(state, now, Lost(at=now.at, conn=state.conn, error=event.error))
 
 
+def _improper(state: State, now: Moment, event: RealtimeEvent) -> State:  # noqa: ARG001 - see `_Judge`
+    """Only the session itself says when it has ended or has taken up again."""
+    return count(state, "improper event")
+
+
 def _unknown(state: State, now: Moment, event: Unknown) -> State:
     emit(state, now, event)
     return count(state, "unknown message")
@@ -237,4 +260,6 @@ _JUDGES: dict[type[RealtimeEvent], _Judge] = {
     Connected: connected,
     Error: _error,
     Unknown: _unknown,
+    Disconnected: _improper,
+    Reconnected: _improper,
 }

@@ -30,6 +30,9 @@ from .turn import Ledger, forget, heard_samples, open_responses, put_response, r
 
 __all__ = ("interrupt", "passed", "settle", "settle_all", "settle_stale", "void_calls")
 
+_REMEMBERED = 64
+"""Answers we asked for that are overdue: known by name until they come, the newest of them."""
+
 
 def interrupt(state: State, now: Moment, cause: Cause) -> State:
     """Make everything said and not yet heard stale.
@@ -120,7 +123,7 @@ def _repair(
         elif 0 < part.samples < part.received and able.truncate:
             command = TruncateItem(part.item, part.samples, part.rate, part.text)
             state, _ = tell(state, now, command)
-    if not _stale_open(state) and not state.ledger.requests:
+    if not _stale_open(state) and not _unborn(state):
         return state
     state = replace(state, barrier=state.barrier or (cancel and able.cancel))
     return arm(state, now, Timer.SETTLE, state.plan.config.barrier_timeout)
@@ -129,6 +132,11 @@ def _repair(
 def _stale_open(state: State) -> tuple[ResponseId, ...]:
     ledger = state.ledger
     return tuple(id for id in open_responses(ledger) if ledger.responses[id].fenced)
+
+
+def _unborn(state: State) -> bool:
+    """Tell whether an answer is still to come that will be stale when it does."""
+    return any(request.doomed and not request.overdue for request in state.ledger.requests)
 
 
 def settle(
@@ -160,16 +168,18 @@ def settle(
 
 def passed(state: State, now: Moment) -> State:
     """Lift the barrier once nothing stale is open, and let waiting requests go."""
-    if not _stale_open(state) and not any(r.doomed for r in state.ledger.requests):
+    if not _stale_open(state) and not _unborn(state):
         state = disarm(replace(state, barrier=False), now, Timer.SETTLE)
     return release(state, now)
 
 
 def settle_stale(state: State, now: Moment) -> State:
     """Close what the provider left unanswered after an interruption."""
-    ledger = state.ledger
-    alive = tuple(request for request in ledger.requests if not request.doomed)
-    state = replace(state, barrier=False, ledger=replace(ledger, requests=alive))
+    requests = state.ledger.requests
+    alive = tuple(wish for wish in requests if not wish.doomed)
+    overdue = tuple(replace(wish, overdue=True) for wish in requests if wish.doomed)[-_REMEMBERED:]
+    ledger = replace(state.ledger, requests=(*overdue, *alive))
+    state = replace(state, barrier=False, ledger=ledger)
     for id in _stale_open(state):
         state = settle(state, now, id, "interrupted", by_provider=False)
     return release(state, now)

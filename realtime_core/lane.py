@@ -87,7 +87,7 @@ class Inlet:
         name = lane_of(frame)
         lane, policy = self._lanes[name], self._policies[name]
         if isinstance(policy, Latest) or not lane:
-            return False
+            return bool(lane)
         return sum(waiting.size for waiting in lane) + _size(frame) > policy.cap
 
     def put(self, frame: Frame, at: float) -> None:

@@ -6,6 +6,8 @@ change anything.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec.structs import replace
 from returns.maybe import Some
 
@@ -71,7 +73,7 @@ def _reconnected(state: State) -> Reconnected:
 
 def lost(state: State, now: Moment, given: Lost) -> State:
     """Settle what the connection took with it, then try again or end."""
-    if given.conn != state.conn or state.phase is Phase.CLOSED:
+    if given.conn != state.conn:
         return state
     if state.phase is Phase.CLOSING:
         return _finish(state, now)
@@ -102,8 +104,6 @@ def lost(state: State, now: Moment, given: Lost) -> State:
 
 def close(state: State, now: Moment) -> State:
     """End by the owner's wish: fall silent, take leave of the provider, wait for it briefly."""
-    if state.phase.ending:
-        return state
     was = state.phase
     state = replace(state, phase=Phase.CLOSING)
     state = interrupt(state, now, "close")
@@ -121,9 +121,9 @@ def _finish(state: State, now: Moment) -> State:
     for timer in state.due:
         now.effects.append(Disarm(timer))
     state = _report(state, now)
-    asked = state.phase is Phase.CLOSING
-    reason = "closed" if asked else state.ending.what if state.ending else "ended"
-    emit(state, now, Disconnected(reason=reason, clean=asked, error=state.ending))
+    ending = state.ending
+    reason = "closed" if ending is None else ending.what
+    emit(state, now, Disconnected(reason=reason, clean=ending is None, error=ending))
     return replace(state, phase=Phase.CLOSED, due={})
 
 
@@ -144,6 +144,8 @@ def rang(state: State, now: Moment, given: Rang) -> State:
             return _finish(state, now)
         case Timer.REPORT:
             return _report(state, now)
+        case _:
+            assert_never(timer)
 
 
 def _mute(state: State) -> RealtimeError:

@@ -17,19 +17,40 @@ __all__ = ("Line",)
 class Line:
     """Messages on their way out over one connection, and the scopes that end it."""
 
-    __slots__ = ("_wires", "bytes_waiting", "conn", "filled", "hanging_up", "scope", "talk")
+    __slots__ = (
+        "_wires",
+        "bytes_waiting",
+        "conn",
+        "filled",
+        "hanging_up",
+        "scope",
+        "sending",
+        "talk",
+    )
 
     def __init__(self, conn: int) -> None:
         self.conn = conn
         self.filled = Signal()
         """Given when a message waits, or the line is to be hung up."""
         self.bytes_waiting = 0
+        self.sending = False
+        """Whether the connection has yet to accept what it was handed."""
         self.hanging_up = False
         self.scope = CancelScope()
         """Holds the whole connection, dialling and taking leave included."""
         self.talk: CancelScope | None = None
         """Holds the exchange of messages, once the connection stands."""
         self._wires = deque[Wire]()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message waits."""
+        return bool(self._wires)
+
+    @property
+    def backed_up(self) -> bool:
+        """Whether something would have to wait behind what the connection has not accepted."""
+        return self.sending or bool(self._wires)
 
     def put(self, wires: Iterable[Wire]) -> None:
         """Let these messages wait behind the others."""
@@ -45,9 +66,10 @@ class Line:
         self.bytes_waiting = 0
         return wires
 
-    def hang_up(self) -> None:
-        """End once what waits was sent; at once if the connection does not stand yet."""
+    def hang_up(self, deadline: float) -> None:
+        """End once what waits was sent, by the deadline; at once if no connection stands yet."""
         self.hanging_up = True
+        self.scope.deadline = deadline
         if self.talk is None:
             self.scope.cancel()
         self.filled.give()

@@ -6,19 +6,23 @@ draws no number, waits for nothing and changes nothing it was given.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 from returns.result import Failure
 
+from .capability import Capabilities
 from .codec import Codec
 from .config import Message
 from .errors import InvalidRequest, RealtimeError, SessionClosed, Unavailable, Unsupported
 from .events import AudioInput, ConversationItem, Error
 from .frames import (
     ActivityEnd,
+    ActivityStart,
     Audio,
+    ClearAudio,
     Close,
+    CommitAudio,
     CreateResponse,
     Frame,
     Heard,
@@ -54,7 +58,9 @@ __all__ = ("step",)
 
 
 def step(codec: Codec[Any], state: State, given: Input) -> Transition:
-    """Decide what follows from one thing that happened."""
+    """Decide what follows from one thing that happened; after the end nothing does."""
+    if state.phase is Phase.CLOSED and not isinstance(given, Pushed):
+        return Transition(state)
     effects = list[Effect]()
     now = Moment(codec, given.at, given.delivered, effects, [])
     refused = None
@@ -75,6 +81,8 @@ def step(codec: Codec[Any], state: State, given: Input) -> Transition:
             emit(state, now, Error(error=given.error, recoverable=True))
         case Begun():
             state = begin(state, now, given)
+        case _:
+            assert_never(given)
     return Transition(_settle_pending(state, now), tuple(effects), refused)
 
 
@@ -118,6 +126,8 @@ def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeErr
             return state, Unavailable(what="The session is not connected yet.")
         case Audio():
             return _audio(state, now, frame)
+        case _ if lacking := _lacking(state.plan.capabilities, frame):
+            return state, _lacks(state, lacking)
         case Text():
             return _text(state, now, frame)
         case ToolResult():
@@ -129,13 +139,30 @@ def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeErr
         case ActivityEnd():
             state, refused = tell(state, now, frame)
             return (state, refused) if refused else (request(state, now, CreateResponse()), None)
-        case Video() if not state.plan.capabilities.images:
-            return state, _lacks(state, "pictures")
         case _:
             return tell(state, now, frame)
 
 
+def _lacking(able: Capabilities, frame: Frame) -> str:
+    """Name what this frame needs and the provider does not have."""
+    match frame:
+        case Video() if not able.images:
+            return "pictures"
+        case Text() if not able.text_in:
+            return "typed text"
+        case UpdateSession() if not able.update:
+            return "changes of a running session"
+        case ActivityStart() | ActivityEnd() if not able.manual_turns:
+            return "turns marked by hand"
+        case CommitAudio() | ClearAudio() if not able.commit:
+            return "audio committed or cleared by hand"
+        case _:
+            return ""
+
+
 def _audio(state: State, now: Moment, frame: Audio) -> tuple[State, RealtimeError | None]:
+    if not state.plan.capabilities.audio_in:
+        return state, _lacks(state, "sound")
     state, refused = tell(state, now, frame)
     if refused is None and state.plan.config.report_input:
         emit(state, now, AudioInput(pcm=frame.pcm, format=frame.format))
@@ -143,8 +170,6 @@ def _audio(state: State, now: Moment, frame: Audio) -> tuple[State, RealtimeErro
 
 
 def _text(state: State, now: Moment, frame: Text) -> tuple[State, RealtimeError | None]:
-    if not state.plan.capabilities.text_in:
-        return state, _lacks(state, "typed text")
     if frame.turn == "interrupt":
         state = interrupt(state, now, "app")
     state, refused = tell(state, now, frame)
@@ -190,8 +215,6 @@ def _heard(state: State, frame: Heard) -> State:
 
 
 def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, RealtimeError | None]:
-    if not state.plan.capabilities.update:
-        return state, _lacks(state, "changes of a running session")
     state, refused = tell(state, now, frame)
     if refused is not None:
         return state, refused

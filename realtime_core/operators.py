@@ -1,24 +1,30 @@
 """Operators over events: pipable with `|`, one noun each.
 
-The serial ones run on asyncio and trio; `share` is for several consumers of one session. This is
-the only module that imports aiostream, which is under GPL-3.0-or-later.
+    async with (session.events() | operators.audio.pipe()).stream() as sounds:
+        async for sound in sounds:
+            ...
+
+They run on asyncio and trio; `share` is for several consumers of one session. This is the only
+module that imports aiostream, which is under GPL-3.0-or-later.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator
+from inspect import isasyncgen
+from math import inf
 
 import anyio
 import msgspec
-from aiostream import pipable_operator, streamcontext
-from msgspec.structs import replace
+from aiostream import Stream, pipable_operator, streamcontext
 
+from .epoch import ItemId, ResponseId
 from .errors import InvalidRequest, RealtimeException
 from .events import (
     AgentTranscript,
     AudioOutput,
+    ConversationItem,
     Interrupted,
     Kind,
     RealtimeEvent,
@@ -29,9 +35,19 @@ from .events import (
     ToolCall,
     UserTranscript,
 )
-from .signals import Signal
+from .sharing import Share, Subscription, share
 
-__all__ = ("Share", "Turn", "audio", "paced", "settle", "share", "transcripts", "turns")
+__all__ = (
+    "Share",
+    "Subscription",
+    "Turn",
+    "audio",
+    "paced",
+    "settle",
+    "share",
+    "transcripts",
+    "turns",
+)
 
 
 @pipable_operator
@@ -65,19 +81,85 @@ async def settle(source: AsyncIterable[RealtimeEvent]) -> AsyncIterator[Realtime
 
 
 @pipable_operator
-async def paced(source: AsyncIterable[RealtimeEvent]) -> AsyncIterator[RealtimeEvent]:
-    """Hold audio back to the pace at which it is spoken; an interruption starts a new clock."""
-    ends = 0.0
+def paced(
+    source: AsyncIterable[RealtimeEvent], *, ahead: float = 120.0
+) -> AsyncIterator[RealtimeEvent]:
+    """Hold the answers back to the pace at which they are spoken; control events overtake them.
+
+    Reads up to `ahead` seconds of sound ahead, so that an interruption comes through at once, and
+    what it made stale never follows it. Stands first in a pipe: its source must survive that a
+    pending read is cancelled, as a session's events do.
+    """
+    if isinstance(source, Stream) or isasyncgen(source):
+        raise RealtimeException(_not_first())
+    return _paced(source, ahead)
+
+
+async def _paced(
+    source: AsyncIterable[RealtimeEvent], ahead: float
+) -> AsyncIterator[RealtimeEvent]:
+    held, over = _Held(), False
     async with streamcontext(source) as events:
-        async for event in events:
-            if isinstance(event, AudioOutput):
-                now = anyio.current_time()
-                await anyio.sleep(max(0.0, ends - now))
-                starts = max(ends, now)
-                ends = starts + event.format.milliseconds(len(event.pcm)) / 1000
-            elif isinstance(event, Interrupted):
-                ends = 0.0
-            yield event
+        while held.events or not over:
+            event = None
+            with anyio.move_on_after(held.left(anyio.current_time())) as wait:
+                if over or (held.events and held.seconds >= ahead):
+                    await anyio.sleep_forever()
+                try:
+                    event = await anext(events)
+                except StopAsyncIteration:
+                    over = True
+            if wait.cancelled_caught:
+                yield held.give(anyio.current_time())
+            elif event is not None and held.put(event):
+                yield event
+
+
+class _Held:
+    """The part of an answer whose time has not come."""
+
+    def __init__(self) -> None:
+        self.events = deque[RealtimeEvent]()
+        self.seconds = 0.0
+        self._ends = 0.0
+
+    def put(self, event: RealtimeEvent) -> bool:
+        """Hold an event, or tell that it overtakes what is held."""
+        if isinstance(event, Interrupted):
+            self.events = deque(e for e in self.events if e.kind is not Kind.PERISHABLE)
+            self.seconds = self._ends = 0.0
+        if event.response is None or event.kind is Kind.CONTROL:
+            return True
+        self.events.append(event)
+        self.seconds += _seconds(event)
+        return False
+
+    def left(self, now: float) -> float:
+        """Give the seconds until the next event's time comes."""
+        if not self.events:
+            return inf
+        return max(0.0, self._ends - now) if isinstance(self.events[0], AudioOutput) else 0.0
+
+    def give(self, now: float) -> RealtimeEvent:
+        """Give the next event; its sound begins now, or where the one before it ends."""
+        event = self.events.popleft()
+        self.seconds -= _seconds(event)
+        self._ends = max(self._ends, now) + _seconds(event)
+        return event
+
+
+def _seconds(event: RealtimeEvent) -> float:
+    if not isinstance(event, AudioOutput):
+        return 0.0
+    return event.format.milliseconds(len(event.pcm)) / 1000
+
+
+def _not_first() -> InvalidRequest:
+    return InvalidRequest(
+        what="`paced` cannot follow another operator.",
+        cause="a generator ends when its pending read is cancelled",
+        fix="Put it first: session.events() | paced.pipe() | ...",
+    )
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -86,6 +168,7 @@ class Turn(msgspec.Struct, frozen=True):
     user: str = ""
     agent: str = ""
     pcm: bytes = b""
+    """The sound that came, heard or not."""
     rate: int = 24_000
     calls: tuple[ToolCall, ...] = ()
     status: Status = "completed"
@@ -95,114 +178,72 @@ class Turn(msgspec.Struct, frozen=True):
 @pipable_operator
 async def turns(source: AsyncIterable[RealtimeEvent]) -> AsyncIterator[Turn]:
     """Give each answer when it has ended; of an interrupted one, the words that were heard."""
-    turn, user = Turn(), ""
+    answers, asked = dict[ResponseId | None, _Answer](), list[str]()
     async with streamcontext(source) as events:
         async for event in events:
             match event:
-                case UserTranscript(final=True):
-                    user = event.text
+                case ConversationItem() if event.message.role == "user":
+                    _listening(event, answers, asked).append(event.message.text)
                 case ResponseStarted():
-                    turn = Turn(user=user)
-                case AudioOutput():
-                    turn = replace(turn, pcm=turn.pcm + event.pcm, rate=event.format.rate)
-                case AgentTranscript(final=False) | ResponseText(is_complete=False):
-                    turn = replace(turn, agent=turn.agent + event.text)
-                case ToolCall():
-                    turn = replace(turn, calls=(*turn.calls, event))
+                    answers[event.response], asked = _Answer(asked), []
                 case Interrupted():
-                    heard = " ".join(part.text for part in event.heard if part.text)
-                    turn = replace(turn, agent=heard, interrupted=True)
+                    for id in set(event.fenced) & answers.keys():
+                        answers[id].cut(event)
                 case ResponseDone():
-                    yield replace(turn, status=event.status)
-                    turn, user = Turn(), ""
+                    yield answers.pop(event.response, _Answer([])).turn(event)
+                case _ if event.response in answers:
+                    answers[event.response].add(event)
                 case _:
                     pass
 
 
-class Share:
-    """One stream of events for several consumers, each with its own bounded buffer."""
-
-    def __init__(self, buffer: int) -> None:
-        self._buffer = buffer
-        self._subscribers: list[Subscription] = []
-        self._over = False
-
-    def subscribe(self) -> Subscription:
-        """Give a new stream of the events from here on."""
-        subscription = Subscription(self._buffer, over=self._over)
-        self._subscribers.append(subscription)
-        return subscription
-
-    async def run(self, source: AsyncIterable[RealtimeEvent]) -> None:
-        """Hand every event to every subscriber until the source ends."""
-        try:
-            async for event in source:
-                for subscription in self._subscribers:
-                    subscription.put(event)
-        finally:
-            self._over = True
-            for subscription in self._subscribers:
-                subscription.end()
+def _listening(
+    event: ConversationItem, answers: dict[ResponseId | None, _Answer], asked: list[str]
+) -> list[str]:
+    """Tell whose user words these are; of spoken ones, transcripts may come after the answer."""
+    spoken = event.item is not None
+    late = (a.user for a in answers.values() if spoken and not a.user and not a.interrupted)
+    return next(late, asked)
 
 
-class Subscription(AsyncIterator[RealtimeEvent]):
-    """One consumer's share. Falling behind by more than the buffer raises, in that consumer only.
+class _Answer:
+    """An answer that has not ended."""
 
-    Cancelling a pending `__anext__` loses no event.
-    """
+    def __init__(self, user: list[str]) -> None:
+        self.user = user
+        self.interrupted = False
+        self._words = dict[ItemId | None, str]()
+        self._pcm = list[bytes]()
+        self._rate = 24_000
+        self._calls = list[ToolCall]()
 
-    def __init__(self, buffer: int, *, over: bool) -> None:
-        self._buffer = buffer
-        self._events = deque[RealtimeEvent]()
-        self._filled = Signal()
-        self._over = over
-        self._late = False
+    def add(self, event: RealtimeEvent) -> None:
+        """Take over what belongs to it."""
+        match event:
+            case AudioOutput():
+                self._pcm.append(event.pcm)
+                self._rate = event.format.rate
+            case AgentTranscript() | ResponseText() if not self.interrupted:
+                known = "" if event.kind is Kind.SETTLING else self._words.get(event.item, "")
+                self._words[event.item] = known + event.text
+            case ToolCall():
+                self._calls.append(event)
+            case _:
+                pass
 
-    def put(self, event: RealtimeEvent) -> None:
-        """Queue an event; an interruption purges what it made stale here too."""
-        if isinstance(event, Interrupted):
-            kept = (e for e in self._events if e.kind is not Kind.PERISHABLE)
-            self._events = deque(kept)
-        if len(self._events) >= self._buffer:
-            self._late = True
-            self._events.clear()
-        elif not self._late:
-            self._events.append(event)
-        self._filled.give()
+    def cut(self, event: Interrupted) -> None:
+        """Keep of its spoken words those that were heard."""
+        self.interrupted = True
+        self._words |= {p.item: p.text for p in event.heard if p.item in self._words}
 
-    def end(self) -> None:
-        """Let the stream end behind what is queued."""
-        self._over = True
-        self._filled.give()
-
-    async def __anext__(self) -> RealtimeEvent:
-        while not self._events:
-            if self._late:
-                raise RealtimeException(_too_late(self._buffer))
-            if self._over:
-                raise StopAsyncIteration
-            await self._filled.wait()
-        return self._events.popleft()
-
-
-def _too_late(buffer: int) -> InvalidRequest:
-    return InvalidRequest(
-        what=f"A subscriber fell behind by more than {buffer} events.",
-        cause="it does slow work inside its loop",
-        fix="Give `share` a larger buffer, or hand the work to another task.",
-    )
-
-
-@asynccontextmanager
-async def share(
-    source: AsyncIterable[RealtimeEvent], *, buffer: int = 4_096
-) -> AsyncGenerator[Share]:
-    """Share one stream among the subscribers made in the block: `async with share(s.events())`.
-
-    Subscribe before the first suspension to miss nothing. Leaving the block ends the sharing.
-    """
-    async with anyio.create_task_group() as tasks:
-        hub = Share(buffer)
-        tasks.start_soon(hub.run, source)
-        yield hub
-        tasks.cancel_scope.cancel()
+    def turn(self, end: ResponseDone) -> Turn:
+        """Give it as a whole."""
+        return Turn(
+            " ".join(self.user),
+            " ".join(text for text in self._words.values() if text),
+            b"".join(self._pcm),
+            self._rate,
+            tuple(self._calls),
+            end.status,
+            self.interrupted,
+        )

@@ -8,17 +8,30 @@ place in the trace is given at that instant, so the numbers have no gap.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from .config import Outlet as Limits
-from .epoch import Epoch, is_stale
-from .events import AudioOutput, Disconnected, Kind, RealtimeEvent
+from .epoch import CallId, Epoch, is_stale
+from .events import (
+    AgentTranscript,
+    AudioInput,
+    AudioOutput,
+    Disconnected,
+    Kind,
+    RealtimeEvent,
+    ResponseText,
+    ToolCall,
+    ToolCallCancelled,
+)
 from .heard import Delivered, deliver
 from .signals import Signal
 
 __all__ = ("Outlet", "Tally")
+
+_MOST = 65_536
+"""Events that may wait, of whatever kind: a bound on memory where a peer sends words, not sound."""
 
 
 class Tally(NamedTuple):
@@ -35,7 +48,10 @@ class Outlet:
     """Holds events until the consumer takes them."""
 
     __slots__ = (
+        "_conn",
         "_control",
+        "_echo",
+        "_echoes",
         "_fenced",
         "_last",
         "_media",
@@ -49,6 +65,7 @@ class Outlet:
         "limits",
         "over",
         "tally",
+        "unread",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -62,19 +79,29 @@ class Outlet:
         """Given when something was taken or purged."""
         self.over = False
         """Whether the last event was taken."""
+        self.unread: tuple[int, float] = (0, 0.0)
+        """Events of sent audio that found no room, and their milliseconds, not reported yet."""
         self._control = deque[RealtimeEvent]()
+        self._echoes = deque[AudioInput]()
         self._media = deque[RealtimeEvent]()
         self._settling = deque[RealtimeEvent]()
         self._last: Disconnected | None = None
         self._waiting = 0.0
+        self._echo = 0.0
         self._fenced = Epoch(0)
         self._returned = Epoch(0)
+        self._conn = 0
         self._seq = 0
 
     @property
     def full(self) -> bool:
-        """Whether the seconds of audio that wait have reached the cap."""
-        return self._waiting >= self.limits.seconds
+        """Whether the seconds of audio that wait have reached the cap, or events are too many."""
+        return self.crowded or (self.tally.waiting > 0 and self._waiting >= self.limits.seconds)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many events wait, of whatever kind, that no policy lets more be read."""
+        return len(self._media) + len(self._control) >= _MOST
 
     def put(self, event: RealtimeEvent) -> None:
         """Queue an event; whoever puts gives `filled` when the batch is complete."""
@@ -88,25 +115,43 @@ class Outlet:
             )
         elif isinstance(event, Disconnected):
             self._last = event
-        elif event.response is None or event.kind is Kind.CONTROL:
+        elif isinstance(event, AudioInput):
+            self._put_echo(event)
+        elif _overtakes(event):
+            if isinstance(event, ToolCallCancelled):
+                self._void(event.calls)
             self._control.append(event)
         else:
             self._media.append(event)
             if event.kind is Kind.SETTLING:
                 self._settling.append(event)
 
+    def _put_echo(self, event: AudioInput) -> None:
+        """Queue what was sent, unless as much of it waits as of the output may."""
+        ms = _milliseconds(event)
+        if self._echo < self.limits.seconds * 1000:
+            self._echoes.append(event)
+            self._echo += ms
+        else:
+            count, before = self.unread
+            self.unread = count + 1, before + ms
+
+    def _void(self, calls: tuple[CallId, ...]) -> None:
+        """Purge calls whose cancellation overtakes them, so that nobody runs them."""
+        self._media = deque(
+            event
+            for event in self._media
+            if not (isinstance(event, ToolCall) and event.call in calls)
+        )
+
     def overflow(self) -> tuple[int, float]:
         """Drop the oldest audio until the cap holds; gives the count and the milliseconds."""
         count, before = 0, self._waiting
         kept = deque[RealtimeEvent]()
-        while self._waiting > self.limits.seconds:
+        while self.tally.waiting and self._waiting > self.limits.seconds:
             event = self._media.popleft()
             if isinstance(event, AudioOutput):
-                samples = self._leave(event)
-                tally = self.tally
-                self.tally = tally._replace(
-                    overflowed=tally.overflowed + samples, waiting=tally.waiting - samples
-                )
+                self._leave(event, "overflowed")
                 count += 1
             else:
                 kept.append(event)
@@ -128,34 +173,50 @@ class Outlet:
         while True:
             if self._control:
                 event = self._control.popleft()
+            elif self._echoes:
+                event = self._echoes.popleft()
+                self._echo -= _milliseconds(event)
             elif self._media:
                 event = self._media.popleft()
                 if is_stale(event.epoch, self._fenced) and event.kind is Kind.PERISHABLE:
+                    if isinstance(event, AudioOutput):
+                        self._leave(event, "fenced")
                     continue
                 self._taken(event, at)
             elif self._last is not None and not self.over:
                 event, self.over = self._last, True
             else:
                 return None
+            self.drained.give()
             self._returned = max(self._returned, event.epoch)
-            stamped = replace(event, seq=self._seq, epoch=self._returned)
+            self._conn = max(self._conn, event.conn)
+            stamped = replace(event, seq=self._seq, epoch=self._returned, conn=self._conn)
             self._seq += 1
             return stamped
 
     def _taken(self, event: RealtimeEvent, at: float) -> None:
         if isinstance(event, AudioOutput):
-            samples = self._leave(event)
-            tally = self.tally
-            self.tally = tally._replace(
-                delivered=tally.delivered + samples, waiting=tally.waiting - samples
-            )
+            samples = self._leave(event, "delivered")
             if event.item is not None:
                 self.delivered = deliver(self.delivered, event.item, samples, event.format.rate, at)
-            self.drained.give()
         elif event.kind is Kind.SETTLING:
             self._settling.popleft()
 
-    def _leave(self, event: AudioOutput) -> int:
+    def _leave(self, event: AudioOutput, fate: Literal["delivered", "fenced", "overflowed"]) -> int:
         samples = event.format.samples(len(event.pcm))
+        tally = self.tally
+        gone: int = getattr(tally, fate) + samples
+        self.tally = tally._replace(waiting=tally.waiting - samples, **{fate: gone})
         self._waiting -= samples / event.format.rate
         return samples
+
+
+def _overtakes(event: RealtimeEvent) -> bool:
+    """Tell whether an event may pass the model's output; its own late words may not."""
+    return event.kind is Kind.CONTROL or (
+        event.response is None and not isinstance(event, AgentTranscript | ResponseText)
+    )
+
+
+def _milliseconds(event: AudioInput) -> float:
+    return event.format.milliseconds(len(event.pcm))

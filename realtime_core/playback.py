@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 
 from .audio.format import AudioFormat
+from .beside import beside
 from .epoch import ItemId, is_stale
-from .errors import RealtimeException, SessionClosed
+from .errors import RealtimeException
 from .events import AudioOutput, RealtimeEvent
 from .frames import Heard
 from .session import RealtimeSession
@@ -24,6 +25,8 @@ from .signals import Signal
 __all__ = ("ClockSink", "Player", "Sink", "play", "player")
 
 _SLICE_MS = 20
+_KEPT = 8
+"""Items that may go on after a pause."""
 
 
 class Sink(Protocol):
@@ -38,7 +41,7 @@ class Sink(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Wait until everything written is played."""
+        """Wait until everything written is played. Cancelling it changes nothing."""
         ...
 
     def flush(self) -> None:
@@ -67,7 +70,9 @@ class ClockSink:
         self._now: tuple[float, bytes, AudioFormat] | None = None
 
     async def write(self, pcm: bytes, format: AudioFormat) -> None:
-        """Play for as long as this audio lasts."""
+        """Play for as long as this audio lasts; what was cut short of its wait plays on before."""
+        if self._ends > self._clock():
+            await self.drain()
         at = self._clock()
         starts = self._ends if self._now is not None and self._ends > at - _SLICE_MS / 1000 else at
         self._finish()
@@ -87,7 +92,10 @@ class ClockSink:
 
     async def drain(self) -> None:
         """Wait until the last piece is over."""
-        await anyio.sleep(max(0.0, self._ends - self._clock()))
+        while True:
+            await anyio.sleep(max(0.0, self._ends - self._clock()))
+            if self._ends <= self._clock():
+                return
 
     def flush(self) -> None:
         """Stop where the clock stands."""
@@ -101,7 +109,7 @@ class ClockSink:
             return 0
         starts, pcm, format = self._now
         whole = format.samples(len(pcm))
-        if not self._pace:
+        if self._ends <= self._clock():
             return whole
         # The rounding keeps a sample that ends exactly now; floats lie by a hair.
         return max(0, min(whole, int((self._clock() - starts) * self._pace * format.rate + 1e-6)))
@@ -120,6 +128,17 @@ class ClockSink:
         self.flush()
 
 
+class _Piece(NamedTuple):
+    """Audio that was handed to the sink."""
+
+    item: ItemId | None
+    samples: int
+    of_item: int
+    """Samples of its item up to its end."""
+    of_all: int
+    """What the sink will have heard at its end."""
+
+
 class Player:
     """Plays the audio among the events it is given, in order, and reports what was heard."""
 
@@ -130,9 +149,9 @@ class Player:
         self._filled = Signal()
         self._idle = Signal()
         self._playing = False
-        self._written = deque[tuple[ItemId, int]]()
-        self._base: dict[ItemId, int] = {}
-        self._total = 0
+        self._written = deque[_Piece]()
+        self._items: dict[ItemId | None, int] = {}
+        self._total = sink.heard()
 
     def take(self, event: RealtimeEvent) -> None:
         """Queue an event's audio; other events pass unheeded. Never waits."""
@@ -146,12 +165,15 @@ class Player:
         return self._playing or bool(self._queue)
 
     async def drained(self) -> None:
-        """Wait until everything taken so far was played or fenced."""
+        """Wait until everything taken so far was played or fenced, or the player has ended."""
         while self.busy:
             await self._idle.wait()
 
     async def run(self) -> None:
-        """Play until cancelled; what plays at that moment is flushed."""
+        """Play until cancelled; what plays at that moment is flushed. Raises what the sink raises.
+
+        Each piece is compared with the session's epoch right before the sink gets it.
+        """
         try:
             while True:
                 while not self._queue:
@@ -161,78 +183,87 @@ class Player:
                 self._playing = False
                 self._idle.give()
         finally:
+            self._queue.clear()
+            self._playing = False
+            self._idle.give()
             self._silence()
 
     async def _speak(self) -> None:
         epoch = self._session.epoch
         with self._session.within(epoch) as scope:
             while self._queue:
-                event = self._queue.popleft()
-                if is_stale(event.epoch, epoch):
-                    continue
-                await self._write(event)
-            await self._sink.drain()
-            self._report()
-        if scope.cancelled_caught:
+                await self._write(self._queue.popleft())
+                if not self._queue:
+                    await self._wane()
+        if scope.cancel_called:
             self._silence()
 
     async def _write(self, event: AudioOutput) -> None:
         form = event.format
         step = form.sample_size * max(1, form.rate * _SLICE_MS // 1000)
         for start in range(0, len(event.pcm), step):
+            if is_stale(event.epoch, self._session.epoch):
+                return
             piece = event.pcm[start : start + step]
             self._note(event.item, form.samples(len(piece)))
             await self._sink.write(piece, form)
             self._report()
 
+    async def _wane(self) -> None:
+        """Report how the last of it is heard, until that is done or more is to be played."""
+        while not self._queue:
+            with anyio.move_on_after(_SLICE_MS / 1000) as glance:
+                await self._sink.drain()
+            self._report()
+            if not glance.cancelled_caught:
+                return
+
     def _note(self, item: ItemId | None, samples: int) -> None:
-        if item is not None:
-            if item not in self._base:
-                self._base[item] = self._total
-            self._total += samples
-            self._written.append((item, self._total))
+        if item is not None and item not in self._items:
+            self._tell(Heard(item, 0))
+        self._items[item] = self._items.get(item, 0) + samples
+        self._total += samples
+        self._written.append(_Piece(item, samples, self._items[item], self._total))
 
     def _report(self) -> None:
         heard = self._sink.heard()
-        news: dict[ItemId, int] = {}
+        news: dict[ItemId | None, int] = {}
         while self._written:
-            item, ends = self._written[0]
-            begins = self._base[item]
-            if heard <= begins:
-                break
-            news[item] = min(heard, ends) - begins
-            if heard < ends:
+            piece = self._written[0]
+            left = max(0, piece.of_all - heard)
+            if left < piece.samples:
+                news[piece.item] = piece.of_item - left
+            if left:
                 break
             self._written.popleft()
         for item, samples in news.items():
-            self._tell(Heard(item, samples))
+            if item is not None:
+                self._tell(Heard(item, samples))
         if news and not self._written:
-            last = next(reversed(news))
-            self._base = {last: self._base[last]}
+            self._items = dict(tuple(self._items.items())[-_KEPT:])
 
     def _tell(self, heard: Heard) -> None:
-        try:
+        with suppress(RealtimeException):  # the session has ended: nobody asks any more
             self._session.send_nowait(heard)
-        except RealtimeException as refusal:
-            if not isinstance(refusal.error, SessionClosed):
-                raise
 
     def _silence(self) -> None:
         self._sink.flush()
         self._queue = deque(e for e in self._queue if not is_stale(e.epoch, self._session.epoch))
         self._written.clear()
-        self._base.clear()
+        self._items.clear()
         self._total = self._sink.heard()
 
 
 @asynccontextmanager
 async def player(session: RealtimeSession[Any], sink: Sink) -> AsyncGenerator[Player]:
-    """Run a `Player` beside the block; leaving it silences the sink."""
-    async with anyio.create_task_group() as tasks:
+    """Run a `Player` beside the block; leaving it silences the sink.
+
+    What the sink raises ends the block and comes out of it.
+    """
+    async with beside() as tasks:
         playing = Player(session, sink)
         tasks.start_soon(playing.run)
         yield playing
-        tasks.cancel_scope.cancel()
 
 
 async def play(

@@ -48,7 +48,7 @@ def _next(state: State) -> int | None:
         return None
     requests = state.ledger.requests
     if state.plan.capabilities.one_response and (
-        open_responses(state.ledger) or any(wish.sent for wish in requests)
+        open_responses(state.ledger) or any(wish.sent and not wish.overdue for wish in requests)
     ):
         return None
     return next((place for place, wish in enumerate(requests) if not wish.sent), None)

@@ -7,7 +7,7 @@ lifetime. Everything it can say is read from the machine's state, so it cannot l
 from __future__ import annotations
 
 import random as randomness
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, overload
@@ -36,6 +36,7 @@ from .state import Phase
 __all__ = ("Events", "RealtimeSession", "Statistics", "open_session")
 
 F_contra = TypeVar("F_contra", contravariant=True)
+X = TypeVar("X")
 
 _QUEUE = 16
 """Frames that the session's queue holds before its lanes take over."""
@@ -72,6 +73,10 @@ class Events(AsyncIterator[RealtimeEvent]):
 
     def __aiter__(self) -> Events:
         return self
+
+    def __or__(self, operator: Callable[[AsyncIterable[RealtimeEvent]], X]) -> X:
+        """Pipe into an operator: `session.events() | operators.audio.pipe()`."""
+        return operator(self)
 
     async def __anext__(self) -> RealtimeEvent:
         if self._waiting:
@@ -293,14 +298,14 @@ async def open_session(
     if isinstance(plan, Failure):
         raise RealtimeException(plan.failure())
     name = session_id or str(uuid4())
-    driver = Driver(made, plan.unwrap(), name, clock, random)
     push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
+    driver = Driver(made, plan.unwrap(), name, pull, clock, random)
     with push, pull:
-        async with driver.run(pull):
+        async with driver.run():
             while driver.state.phase is Phase.CONNECTING:
                 await driver.changed.wait()
-            if driver.state.phase is Phase.CLOSED and driver.state.ending is not None:
-                raise RealtimeException(driver.state.ending)
+            if driver.state.ending is not None:
+                raise RealtimeException(driver.state.ending) from driver.crash
             yield RealtimeSession(push, name, driver)
 
 

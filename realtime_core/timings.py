@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from .epoch import Epoch
+from .epoch import Epoch, ResponseId
 from .events import (
     AgentTranscript,
     AudioInput,
@@ -17,6 +17,7 @@ from .events import (
     ConversationItem,
     Interrupted,
     RealtimeEvent,
+    Reconnected,
     ResponseText,
     SpeechStarted,
     SpeechStopped,
@@ -69,9 +70,17 @@ class Timings(msgspec.Struct, frozen=True):
     ended: float | None = None
     """When the user's turn ended, on the session's clock."""
     taken: float | None = None
+    """When it was taken to be over."""
     heard: float | None = None
+    """When its words were known."""
     worded: float | None = None
+    """When the first words of the answer came."""
     onset: float | None = None
+    """When the user began to speak, until an answer to it sounds or is cut."""
+    answer: ResponseId | None = None
+    """The answer that came last."""
+    before: ResponseId | None = None
+    """The answer that was already there when the user's turn ended; it is no answer to it."""
 
 
 def observe(known: Timings, event: RealtimeEvent) -> Timings:
@@ -84,20 +93,33 @@ def observe(known: Timings, event: RealtimeEvent) -> Timings:
         case SpeechStarted():
             return replace(known, onset=event.at)
         case SpeechStopped():
-            ended = _when(known, event.audio_ms, event.at)
-            return replace(known, ended=ended, taken=event.at, heard=None, worded=None)
+            return _ended(known, _when(known, event.audio_ms, event.at), event.at)
         case UserTranscript(final=True) if known.heard is None:
             return replace(known, heard=event.at)
         case ConversationItem() if event.message.role == "user" and event.item is None:
-            return replace(known, ended=event.at, taken=event.at, heard=event.at, worded=None)
-        case AgentTranscript() | ResponseText() if known.worded is None and event.text:
-            return replace(known, worded=event.at)
-        case AudioOutput() if known.ended is not None:
-            return _sounded(known, event.at)
+            return replace(_ended(known, event.at, event.at), heard=event.at)
+        case AgentTranscript() | ResponseText() | AudioOutput():
+            return _answered(replace(known, answer=event.response), event)
         case Interrupted():
             return _cut(known, event)
+        case Reconnected():
+            return Timings(known.latencies, known.cuts)
         case _:
             return known
+
+
+def _ended(known: Timings, ended: float, taken: float) -> Timings:
+    return replace(known, ended=ended, taken=taken, heard=None, worded=None, before=known.answer)
+
+
+def _answered(known: Timings, event: AgentTranscript | ResponseText | AudioOutput) -> Timings:
+    if event.response is not None and event.response == known.before:
+        return known
+    if known.taken is not None and event.at < known.taken:  # the end of the turn overtook it
+        return replace(known, before=event.response)
+    if isinstance(event, AudioOutput):
+        return known if known.ended is None else _sounded(known, known.ended, event.at)
+    return replace(known, worded=event.at) if known.worded is None and event.text else known
 
 
 def _when(known: Timings, audio_ms: float | None, at: float) -> float:
@@ -110,11 +132,10 @@ def _when(known: Timings, audio_ms: float | None, at: float) -> float:
     return at
 
 
-def _sounded(known: Timings, at: float) -> Timings:
-    ended = known.ended if known.ended is not None else at
-    taken = min(at, known.taken if known.taken is not None else ended)
-    heard = min(at, max(taken, known.heard if known.heard is not None else taken))
-    worded = min(at, max(heard, known.worded if known.worded is not None else at))
+def _sounded(known: Timings, ended: float, at: float) -> Timings:
+    taken = at if known.taken is None else known.taken
+    heard = taken if known.heard is None else min(at, max(taken, known.heard))
+    worded = at if known.worded is None else min(at, max(heard, known.worded))
     latency = Latency(taken - ended, heard - taken, worded - heard, at - worded)
     return replace(
         known,
@@ -123,6 +144,7 @@ def _sounded(known: Timings, at: float) -> Timings:
         taken=None,
         heard=None,
         worded=None,
+        onset=None,
     )
 
 

@@ -13,19 +13,23 @@ from typing import Any, cast, get_type_hints
 
 import anyio
 import msgspec
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
 from returns.result import Failure, Result, Success
 
+from .beside import beside
 from .config import ToolPolicy, ToolSpec
+from .epoch import CallId
 from .errors import InvalidRequest, RealtimeException, SessionClosed, ToolFailed
-from .events import RealtimeEvent, ToolCall
+from .events import RealtimeEvent, ToolCall, ToolCallCancelled
 from .frames import ToolResult
 from .session import RealtimeSession
 
 __all__ = ("Answerer", "Tool", "answer", "answering", "tool", "toolbox")
 
 Function = Callable[..., object]
+
+_SHARED = "#/$defs/"
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -48,17 +52,15 @@ def tool(
 ) -> Tool:
     """Make a tool of a function: its annotations become the schema, its docstring the description.
 
-    A plain function runs in a worker thread, an async one on the loop. Raises `RealtimeException`
-    if a parameter has no annotation or one that has no JSON form.
+    An async function runs on the loop, a plain one in a worker thread; when that is cut short or
+    takes too long, its thread runs to its end unheeded. Raises `RealtimeException` if a parameter
+    has no annotation, or one that has no JSON form, or cannot be given by name.
     """
     title = name or getattr(function, "__name__", "tool")
     try:
         arguments = _arguments(title, function)
-        (schema,), parts = msgspec.json.schema_components(
-            [arguments], ref_template="#/$defs/{name}"
-        )
-        parameters = dict(parts.pop(title))
-    except (TypeError, NameError) as problem:
+        parameters = _schema(arguments)
+    except Exception as problem:  # whatever is wrong with a signature
         raise RealtimeException(
             InvalidRequest(
                 what=f"The function {title!r} cannot be a tool: {problem}.",
@@ -66,14 +68,7 @@ def tool(
                 fix="Annotate every parameter with a type that msgspec can decode.",
             )
         ) from problem
-    del schema
-    parameters.pop("title", None)
-    spec = ToolSpec(
-        title,
-        description or inspect.getdoc(function) or "",
-        {**parameters, "$defs": parts} if parts else parameters,
-        policy,
-    )
+    spec = ToolSpec(title, description or inspect.getdoc(function) or "", parameters, policy)
     return Tool(spec, function, arguments, timeout)
 
 
@@ -81,6 +76,8 @@ def _arguments(title: str, function: Function) -> type[msgspec.Struct]:
     hints = get_type_hints(function, include_extras=True)
     fields = list[tuple[str, Any] | tuple[str, Any, Any]]()
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+            raise TypeError(f"parameter {parameter.name!r} cannot be given by name")
         if parameter.name not in hints:
             raise TypeError(f"parameter {parameter.name!r} has no annotation")
         kind = hints[parameter.name]
@@ -88,7 +85,16 @@ def _arguments(title: str, function: Function) -> type[msgspec.Struct]:
             fields.append((parameter.name, kind))
         else:
             fields.append((parameter.name, kind, parameter.default))
-    return msgspec.defstruct(title, fields, kw_only=True, forbid_unknown_fields=True)
+    return msgspec.defstruct(
+        title, fields, kw_only=True, forbid_unknown_fields=True, module=__name__
+    )
+
+
+def _schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
+    (own,), parts = msgspec.json.schema_components([arguments], ref_template=_SHARED + "{name}")
+    schema = parts.pop(own["$ref"].removeprefix(_SHARED))
+    del schema["title"]
+    return {**schema, "$defs": parts} if parts else schema
 
 
 def toolbox(*functions: Function | Tool) -> tuple[Tool, ...]:
@@ -100,7 +106,7 @@ def parse(tool: Tool, arguments: str) -> Result[dict[str, Any], ToolFailed]:
     """Decode a call's arguments against the function's annotations."""
     try:
         values = msgspec.json.decode(arguments or "{}", type=tool.arguments)
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except Exception as problem:  # a `__post_init__` of the user's may raise anything
         return Failure(ToolFailed(what=f"Bad arguments for {tool.spec.name}: {problem}"))
     return Success({name: getattr(values, name) for name in tool.arguments.__struct_fields__})
 
@@ -121,49 +127,67 @@ class Answerer:
         self._tasks = tasks
         self._limit = CapacityLimiter(limit)
         self._max_result = max_result
+        self._open: dict[CallId, CancelScope | None] = {}
 
     def take(self, event: RealtimeEvent) -> None:
-        """Start the handler of a `ToolCall`; other events pass unheeded. Never waits."""
-        if isinstance(event, ToolCall):
-            self._tasks.start_soon(self._answer, event)
+        """Start the handler of a `ToolCall`; end the calls of a `ToolCallCancelled`. Never waits.
+
+        A call that is already being answered, and all other events, pass unheeded.
+        """
+        match event:
+            case ToolCall() if event.call not in self._open:
+                self._open[event.call] = None
+                self._tasks.start_soon(self._answer, event)
+            case ToolCallCancelled():
+                for call in event.calls:
+                    scope = self._open.pop(call, None)
+                    if scope is not None:
+                        scope.cancel()
+            case _:
+                pass
 
     async def _answer(self, event: ToolCall) -> None:
         tool = self._tools.get(event.name)
         lasting = tool is not None and tool.spec.policy != "cancel"
-        scope: AbstractContextManager[object] = (
+        within: AbstractContextManager[CancelScope | None] = (
             nullcontext() if lasting else self._session.within(event.epoch)
         )
-        with scope:
-            if tool is None:
-                result = ToolResult(event.call, f"There is no tool {event.name!r}.", failed=True)
-            else:
-                async with self._limit:
-                    result = await self._run(tool, event)
-            await self._send(result)
+        with within as scope:
+            if event.call in self._open:
+                self._open[event.call] = scope
+                result = await self._outcome(tool, event)
+                if event.call in self._open:
+                    await self._send(result)
+        self._open.pop(event.call, None)
 
-    async def _run(self, tool: Tool, event: ToolCall) -> ToolResult:
-        arguments = parse(tool, event.arguments)
-        if isinstance(arguments, Failure):
-            return ToolResult(event.call, str(arguments.failure()), failed=True)
-        try:
-            with anyio.fail_after(tool.timeout):
-                value = await _call(tool.function, arguments.unwrap())
-        except TimeoutError:
-            why = f"{event.name} took longer than {tool.timeout:g} s."
-            return ToolResult(event.call, why, failed=True)
-        except Exception as problem:  # the model learns of it, the session goes on
-            return ToolResult(event.call, f"{type(problem).__name__}: {problem}", failed=True)
-        return self._result(event, value)
+    async def _outcome(self, tool: Tool | None, event: ToolCall) -> ToolResult:
+        if tool is None:
+            return self._failed(event, f"There is no tool {event.name!r}.")
+        async with self._limit:
+            arguments = parse(tool, event.arguments)
+            if isinstance(arguments, Failure):
+                return self._failed(event, str(arguments.failure()))
+            try:
+                with anyio.move_on_after(tool.timeout):
+                    return self._result(event, await _call(tool.function, arguments.unwrap()))
+            except Exception as problem:  # the model learns of it, the session goes on
+                return self._failed(event, f"{type(problem).__name__}: {problem}")
+        return self._failed(event, f"{event.name} took longer than {tool.timeout:g} s.")
 
     def _result(self, event: ToolCall, value: object) -> ToolResult:
         try:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        except (TypeError, msgspec.MsgspecError, RecursionError) as problem:
-            return ToolResult(event.call, f"The result cannot be sent: {problem}", failed=True)
+            text.encode()
+        except Exception as problem:  # an object of the user's may raise anything
+            return self._failed(event, f"The result cannot be sent: {problem}")
         if len(text) > self._max_result:
             why = f"The result has {len(text)} characters; {self._max_result} are allowed."
-            return ToolResult(event.call, why, failed=True)
+            return self._failed(event, why)
         return ToolResult(event.call, text)
+
+    def _failed(self, event: ToolCall, why: str) -> ToolResult:
+        text = why[: self._max_result].encode(errors="replace").decode()
+        return ToolResult(event.call, text, failed=True)
 
     async def _send(self, result: ToolResult) -> None:
         try:
@@ -177,7 +201,9 @@ class Answerer:
 async def _call(function: Function, arguments: dict[str, Any]) -> object:
     if inspect.iscoroutinefunction(function):
         return await cast("Awaitable[object]", function(**arguments))
-    return await to_thread.run_sync(lambda: function(**arguments), abandon_on_cancel=True)
+    # In a tuple, because trio refuses a thread that gives back an awaitable.
+    (value,) = await to_thread.run_sync(lambda: (function(**arguments),), abandon_on_cancel=True)
+    return await value if inspect.isawaitable(value) else value
 
 
 @asynccontextmanager
@@ -188,10 +214,12 @@ async def answering(
     limit: int = 8,
     max_result: int = 64 * 1024,
 ) -> AsyncGenerator[Answerer]:
-    """Run an `Answerer` beside the block; leaving it cancels the handlers that still run."""
-    async with anyio.create_task_group() as tasks:
+    """Run an `Answerer` beside the block; leaving it cancels the handlers that still run.
+
+    A result of more than `max_result` characters becomes an error result.
+    """
+    async with beside() as tasks:
         yield Answerer(session, tools, tasks, limit, max_result)
-        tasks.cancel_scope.cancel()
 
 
 async def answer(

@@ -85,6 +85,8 @@ class Request(msgspec.Struct, frozen=True):
     sent: bool = False
     doomed: bool = False
     """Interrupted before it was born: to be cancelled at birth."""
+    overdue: bool = False
+    """Doomed, and not born by the barrier's deadline: nobody waits for it any more."""
 
     @property
     def id(self) -> RequestId:

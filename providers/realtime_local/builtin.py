@@ -11,7 +11,7 @@ from .eyes import load_eyes
 from .hands import load_hands
 from .mind import load_mind
 from .mouth import load_mouth
-from .parts import Mind, Parts, Wanted
+from .parts import Parts, Wanted
 
 __all__ = ("assemble",)
 
@@ -21,14 +21,20 @@ async def assemble(wanted: Wanted, voice: str) -> Parts:
 
     Cancelling leaves what has begun to load to the process's next session.
     """
-    ears, mouth, eyes = wanted.ears, wanted.mouth, wanted.eyes
-    hands = wanted.hands
+    ears, mouth, hands, eyes = wanted.ears, wanted.mouth, wanted.hands, wanted.eyes
+    mind = None if isinstance(wanted.mind, str) else wanted.mind
 
     async def hear() -> None:
         nonlocal ears
         ears = ears or await to_thread.run_sync(
             lambda: load_ears(store.verified), abandon_on_cancel=True
         )
+
+    async def think() -> None:
+        nonlocal mind, hands
+        if isinstance(wanted.mind, str):
+            mind = built_in = await load_mind(wanted.mind)
+            hands = hands or await load_hands(built_in)
 
     async def speak() -> None:
         nonlocal mouth
@@ -39,16 +45,10 @@ async def assemble(wanted: Wanted, voice: str) -> Parts:
         eyes = eyes or (await load_eyes() if wanted.look else None)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(hear)
-        tasks.start_soon(speak)
-        tasks.start_soon(see)
-        mind: Mind
-        if isinstance(wanted.mind, str):
-            own = await load_mind(wanted.mind)
-            mind, hands = own, hands or await load_hands(own)
-        else:
-            mind = wanted.mind
-    assert ears is not None  # noqa: S101 - loaded above
-    assert mouth is not None  # noqa: S101 - loaded above
+        for load in (hear, think, speak, see):
+            tasks.start_soon(load)
+    assert ears is not None  # noqa: S101 - loaded above, as the others
+    assert mind is not None  # noqa: S101
+    assert mouth is not None  # noqa: S101
     names = tuple(type(part).__name__ for part in (ears, mind, mouth))
     return Parts(ears, mind, mouth, hands, eyes, names)

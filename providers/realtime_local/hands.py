@@ -59,7 +59,7 @@ class LlamaHands:
         return await self._weigh(near, asked) if near and not self._mind.simple else ()
 
     async def _call(self, tool: Tool, asked: str) -> tuple[ToolChoice, ...]:
-        closer = narrowed(tool.parameters, asked)
+        closer = narrowed(tool.parameters, asked, tool.name)
         arguments = settled(closer)
         if arguments is None:
             schema = closer if self._mind.simple else closed(tool.parameters)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import itertools
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -122,7 +122,7 @@ class LlamaProcess:
 
 
 def _spawn(file: Path, threads: int) -> subprocess.Popen[bytes]:
-    if importlib.util.find_spec("xllamacpp") is None:
+    if find_spec("xllamacpp") is None:
         raise RealtimeException(_NO_XLLAMACPP)
     return subprocess.Popen(  # noqa: S603 - our own program, by this Python
         [sys.executable, "-P", str(_PROGRAM), str(file), str(CONTEXT), str(threads)],

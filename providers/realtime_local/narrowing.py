@@ -27,9 +27,16 @@ _LONGEST = 8
 _SHAPED = ("enum", "const", "pattern", "format", "oneOf", "anyOf", "$ref")
 
 
-def narrowed(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
-    """Give the schema with each property confined to what the words allow."""
-    closer = {name: _property(name, one, words) for name, one in properties(schema).items()}
+def narrowed(schema: Mapping[str, Any], words: str, tool: str = "") -> dict[str, Any]:
+    """Give the schema with each property confined to what the words allow.
+
+    A word of the tool's name calls the tool, so no text begins or ends with it.
+    """
+    calling = {*stems(tool)}
+    closer = {
+        name: _property(one, words, {*calling, *stems(name), *stems(one.get("description", ""))})
+        for name, one in properties(schema).items()
+    }
     return {**closed(schema), "properties": closer}
 
 
@@ -40,7 +47,7 @@ def settled(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     return single if len(single) == len(known) else None
 
 
-def _property(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
+def _property(schema: dict[str, Any], words: str, told: set[str]) -> dict[str, Any]:
     options: list[Any] = []
     kind = schema.get("type")
     if kind == "integer":
@@ -50,8 +57,8 @@ def _property(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
     elif kind == "string" and "enum" in schema:
         options = _named(schema["enum"], words)
     elif kind == "string" and not any(key in schema for key in _SHAPED):
-        options = list(_spans(name, schema, words))
-    return {**schema, "enum": options} if options else schema
+        options = list(_spans(words, told))
+    return {**schema, "enum": list(dict.fromkeys(options))} if options else schema
 
 
 def _named(values: list[Any], words: str) -> list[Any]:
@@ -77,12 +84,14 @@ def _numbers(words: str) -> Iterator[float | int]:
             yield tens + more
 
 
-def _spans(name: str, schema: Mapping[str, Any], words: str) -> Iterator[str]:
+def _spans(words: str, told: set[str]) -> Iterator[str]:
     """Give the runs of words that may be meant: none that begins or ends with an empty word."""
-    told = {*stems(name), *stems(str(schema.get("description", "")))}
     found = _WORD.findall(words)
     full = [word.lower() not in EMPTY and not told.issuperset(stems(word)) for word in found]
-    for begin in range(len(found)):
-        for end in range(begin + 1, min(begin + _LONGEST, len(found)) + 1):
-            if full[begin] and full[end - 1]:
-                yield " ".join(found[begin:end])
+    spans = (
+        " ".join(found[begin:end])
+        for begin in range(len(found))
+        for end in range(begin + 1, min(begin + _LONGEST, len(found)) + 1)
+        if full[begin] and full[end - 1]
+    )
+    return iter(dict.fromkeys(spans))

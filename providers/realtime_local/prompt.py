@@ -88,8 +88,9 @@ def _kept(lines: Sequence[Line], room: int) -> list[Line]:
     for at, line in enumerate(lines):
         size += len(line.content) + _ENTRY
         if size > room:
-            while start < at and (size > room // 2 or lines[start].role != "user"):
+            while start <= at and (
+                lines[start].role != "user" or (start < at and size > room // 2)
+            ):
                 size -= len(lines[start].content) + _ENTRY
                 start += 1
-    kept = lines[start:]
-    return [Line(line.role, line.content[-room:]) for line in kept]
+    return [Line(line.role, line.content[-room:]) for line in lines[start:]]

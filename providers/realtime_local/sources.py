@@ -81,7 +81,7 @@ def from_folder(files: tuple[ModelFile, ...], folder: Path, room: Path, tell: Pr
 
     A copy of another machine's cache is such a folder. Raise `InvalidRequest` naming what lacks.
     """
-    if not folder.is_dir():
+    if files and not folder.is_dir():
         raise RealtimeException(_no_folder(folder))
     total = sum(file.bytes for file in files)
     done = 0
@@ -121,6 +121,9 @@ def _take(archive: Path, member: Member, part: Path, limit: int) -> None:
 def _answer(file: ModelFile) -> HTTPResponse:
     try:
         return cast("HTTPResponse", urllib.request.urlopen(file.url, timeout=30))  # noqa: S310
+    except urllib.error.HTTPError as error:
+        with error:
+            raise RealtimeException(_unreachable(file, error)) from None
     except (OSError, HTTPException) as error:
         raise RealtimeException(_unreachable(file, error)) from error
 

@@ -133,7 +133,7 @@ class Commit(_Tagged, frozen=True, tag="commit"):
 
 
 class Clear(_Tagged, frozen=True, tag="clear"):
-    """Forget the audio since the last turn."""
+    """Forget the audio since the last turn; a turn that goes on ends, with an empty text."""
 
 
 class Create(_Tagged, frozen=True, tag="create"):
@@ -144,7 +144,7 @@ class Create(_Tagged, frozen=True, tag="create"):
 
 
 class Cancel(_Tagged, frozen=True, tag="cancel"):
-    """Stop this response if it still runs."""
+    """Stop this response if it still runs; one that has ended, or is not known, is passed over."""
 
     response: str
 
@@ -202,7 +202,11 @@ class SpeechEnd(_Tagged, frozen=True, tag="speech_stopped"):
 
 
 class Transcript(_Tagged, frozen=True, tag="user_transcript"):
-    """What the user said; a later one of the same item replaces it until `final`."""
+    """What the user said; a later one of the same item replaces it until `final`.
+
+    Each turn, and each `commit`, has one final text; where it is empty nothing was understood, and
+    no answer follows.
+    """
 
     item: str
     text: str
@@ -217,10 +221,12 @@ class ResponseCreated(_Tagged, frozen=True, tag="response_created"):
 
 
 class Spoken(_Tagged, frozen=True, tag="spoken"):
-    """Words of the answer.
+    """Words of the answer: pieces that put together are its text, then once the whole as `final`.
 
-    With `audio`, they are spoken in the samples from `start` to `end` of the item; `final` repeats
-    the whole text once.
+    With `audio` a piece is one clause and follows its own sound: it is spoken in the samples from
+    `start` to `end` of the item, all of which were sent before. Spans leave no gap, so after n
+    samples the clauses that end by n were heard whole, and of the one that holds n a part. Sound
+    behind the last `end` belongs to a clause whose words are still to come.
     """
 
     response: str

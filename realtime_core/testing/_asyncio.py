@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 from unittest.mock import patch
 
@@ -19,6 +20,10 @@ from .clock import GRACE, Stage
 __all__ = ("Loop", "virtual", "working")
 
 _POLL = 0.001
+"""Real seconds between two looks whether a thread still works."""
+
+_NEVER = 1e10
+"""Seconds after which a timer is not worth setting: three hundred years."""
 _WORKER = "AnyIO worker thread"
 
 T = TypeVar("T")
@@ -47,9 +52,7 @@ class _Selector(selectors.DefaultSelector):
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self.loop.has_working_threads():
-            while not ready and self.loop.has_working_threads():
-                ready = super().select(_POLL)
-            return ready or super().select(0)
+            return super().select(_POLL)
         if timeout is not None:
             self.loop.jump(timeout)
             return []
@@ -66,6 +69,8 @@ class Loop(asyncio.SelectorEventLoop):
         self.stage = stage
         self.numbers = count(1)
         self._virtual = 0.0
+        self._caller: threading.Thread | None = None
+        self._calling: dict[object, threading.Thread] = {}
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -80,9 +85,11 @@ class Loop(asyncio.SelectorEventLoop):
         self._virtual += seconds
 
     def has_working_threads(self) -> bool:
-        """Tell whether a function of this loop still runs in a thread."""
+        """Tell whether a function of this loop runs in a thread and does not itself wait for us."""
         return threading.active_count() > 1 and any(
-            working(thread) and getattr(thread, "loop", None) is self
+            working(thread)
+            and getattr(thread, "loop", None) is self
+            and thread not in self._calling.values()
             for thread in threading.enumerate()
         )
 
@@ -96,13 +103,47 @@ class Loop(asyncio.SelectorEventLoop):
         """Start a task; the stage may weave something into it."""
         if name is not None:
             coro = self.stage.woven(str(name), cast("Coroutine[Any, Any, T]", coro))
-        return super().create_task(coro, name=cast("str | None", name), **options)
+        task = super().create_task(coro, name=cast("str | None", name), **options)
+        if self._caller is not None:
+            self._calling[task] = self._caller
+            task.add_done_callback(self._calling.pop)
+        return task
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer; one for the end of time is not set at all (`anyio.sleep_forever`)."""
+        if when > _NEVER:
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return super().call_at(when, callback, *args, context=context)
 
     def call_soon(
         self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.Handle:
         """Call back in the next round, and tell the stage when that is done."""
         return super().call_soon(self._step, callback, args, context=context)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call back from a thread; a thread that waits for a task it started does not work."""
+        caller = threading.current_thread()
+        return super().call_soon_threadsafe(
+            self._called_back, caller, callback, args, context=context
+        )
+
+    def _called_back(
+        self, caller: threading.Thread, callback: Callable[[*Args], object], args: tuple[*Args]
+    ) -> None:
+        self._caller = caller
+        try:
+            self._step(callback, args)
+        finally:
+            self._caller = None
 
     def _step(self, callback: Callable[[*Args], object], args: tuple[*Args]) -> None:
         try:
@@ -127,17 +168,17 @@ class _Scope(backend.CancelScope):
 
     __slots__ = ("_number",)
 
-    def __init__(self, deadline: float = float("inf"), shield: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, *, deadline: float = inf, shield: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self._number = next(loop.numbers) if isinstance(loop, Loop) else id(self)
-        super().__init__(deadline, shield)
+        super().__init__(deadline=deadline, shield=shield)
 
     def __hash__(self) -> int:
         return self._number
 
 
 @contextmanager
-def virtual(stage: Stage, seed: int) -> Iterator[dict[str, Any]]:  # noqa: ARG001 - asyncio keeps FIFO
+def virtual(stage: Stage, seed: int) -> Generator[dict[str, Any]]:  # noqa: ARG001 - asyncio keeps FIFO
     """Give the options with which `anyio.run` runs on virtual time.
 
     anyio keeps the scopes inside a scope in a set and cancels them in its order, which would be

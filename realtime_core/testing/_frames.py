@@ -1,33 +1,49 @@
-"""Where a suspended coroutine stands, in words: the deepest line that is not the event loop's own."""
+"""Where a suspended coroutine stands, in words: its deepest line outside of the event loop."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
-__all__ = ("place",)
+__all__ = ("frames", "modules", "place")
 
 _MACHINERY = frozenset({"anyio", "asyncio", "contextlib", "outcome", "trio"})
 _HERE = f"{__package__}."
 
 
-def place(coroutine: Any) -> str:  # noqa: ANN401 - coroutines, generators and awaitables of any kind
+def place(coroutine: object) -> str:
     """Name file, line and function, such as "outlet.py:88 in get"; "?" where there is nothing."""
-    found = "?"
+    of_interest = [frame for frame in frames(coroutine) if _is_of_interest(frame)]
+    if not of_interest:
+        return "?"
+    code = of_interest[-1].f_code
+    return f"{PurePath(code.co_filename).name}:{of_interest[-1].f_lineno} in {code.co_name}"
+
+
+def modules(coroutine: object) -> tuple[str, ...]:
+    """Name the modules a suspended coroutine stands in, outermost call first."""
+    return tuple(_module(frame) for frame in frames(coroutine))
+
+
+def frames(coroutine: object) -> Iterator[FrameType]:
+    """Give the frames of a suspended coroutine, generator or async generator, outermost first."""
     while coroutine is not None:
         frame: FrameType | None = _first(coroutine, "cr_frame", "gi_frame", "ag_frame")
-        if frame is not None and _is_of_interest(frame):
-            code: CodeType = frame.f_code
-            found = f"{PurePath(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
+        if frame is not None:
+            yield frame
         coroutine = _first(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
-    return found
 
 
 def _first(thing: object, *names: str) -> Any:  # noqa: ANN401 - see `place`
     return next((value for name in names if (value := getattr(thing, name, None))), None)
 
 
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
 def _is_of_interest(frame: FrameType) -> bool:
-    module = str(frame.f_globals.get("__name__", ""))
+    module = _module(frame)
     return module.partition(".")[0] not in _MACHINERY and not module.startswith(_HERE)

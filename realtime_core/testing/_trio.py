@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import pairwise
 from math import inf
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import trio
 import trio.testing
 
+from ._frames import modules
 from .clock import GRACE, Stage
 
 __all__ = ("virtual",)
+
+_THREAD_WORKS = ("trio._threads", "trio._core._traps")
+"""How a task stands that waits for a thread, and not for its turn or for a call back from it."""
 
 
 class _Watch(trio.abc.Instrument):
@@ -25,23 +30,28 @@ class _Watch(trio.abc.Instrument):
         self.clock = trio.testing.MockClock(autojump_threshold=0)
         self._stage = stage
         self._idle = 0
+        self._in_threads = set[trio.lowlevel.Task]()
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
         """Let the stage replace the coroutine before its first step."""
-        task.coro = self._stage.woven(task.name, task.coro)
+        task.coro = cast("Any", self._stage.woven(task.name, task.coro))
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002 - trio's signature
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Hold the clock while threads work; tell the stage that a task has been suspended."""
         self._idle = 0
         self._stage.stepped()
-        threshold = inf if trio.to_thread.active_thread_count() else 0.0
-        if threshold != self.clock.autojump_threshold:
-            self.clock.autojump_threshold = threshold
+        if task not in self._in_threads and not trio.testing.active_thread_count():
+            return
+        if _THREAD_WORKS in pairwise(modules(task.coro)):
+            self._in_threads.add(task)
+        else:
+            self._in_threads.discard(task)
+        self.clock.autojump_threshold = inf if self._in_threads else 0.0
 
     def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's signature
         """Count the rounds in which nothing ran and nothing is to come."""
         self._idle += 1
-        if self._idle < 2 or _has_future():
+        if self._idle < 2 or self._in_threads or _has_future():
             return
         if self._idle == 2:
             time.sleep(GRACE)
@@ -62,26 +72,22 @@ class _Watch(trio.abc.Instrument):
 
 def _has_future() -> bool:
     now = trio.lowlevel.current_statistics()
-    return bool(
-        now.tasks_runnable
-        or now.seconds_to_next_deadline < inf
-        or trio.to_thread.active_thread_count()
-    )
+    return now.tasks_runnable > 0 or now.seconds_to_next_deadline < inf
 
 
 @contextmanager
-def virtual(stage: Stage, seed: int) -> Iterator[dict[str, Any]]:
+def virtual(stage: Stage, seed: int) -> Generator[dict[str, Any]]:
     """Give the options with which `anyio.run` runs on virtual time.
 
     trio has no public way to choose the order of tasks that are ready together; these are the two
     names through which its own hypothesis plugin makes it repeatable.
     """
     watch = _Watch(stage)
-    running = trio._core._run  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    running = trio._core._run  # pyright: ignore[reportPrivateUsage]
     try:
         with (
             patch.object(running, "_r", random.Random(seed)),  # noqa: S311 - an order, not a secret
-            patch.object(running, "_ALLOW_DETERMINISTIC_SCHEDULING", True),  # noqa: FBT003
+            patch.object(running, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         ):
             yield {"clock": watch.clock, "instruments": [watch]}
     except trio.TrioInternalError:

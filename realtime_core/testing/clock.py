@@ -6,9 +6,9 @@ gives the same order of events every time, in any process.
 
 What moves with this clock: everything that waits inside the event loop (`anyio.sleep`, deadlines,
 events, streams, locks). While a function runs in `anyio.to_thread`, time stands still and the loop
-really waits for it (on trio not for one that was abandoned on cancellation). Not supported: waiting
-for other processes, for sockets that lead out of this program, or for threads made by hand; time may
-jump past their answer. Several threads at once finish in an order that no seed decides.
+really waits for it (on trio not for one that was abandoned on cancellation). Not supported are
+waits for other processes, for sockets that lead out of this program and for threads made by hand:
+time may jump past their answer. Several threads at once finish in an order that no seed decides.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GRACE: Final = 0.05
 """Real seconds without anything to run before a program is said to be deadlocked."""
 
 Weave = Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
-"""Given a new task's name and coroutine, says what shall run instead (often the coroutine itself)."""
+"""Given a new task's name and coroutine, says what shall run (often the coroutine itself)."""
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -75,23 +75,22 @@ class Stage:
         self.deadlock = Deadlock(_who_waits())
         self._root.cancel()
 
-    async def play(
-        self, fn: Callable[[*Args], Awaitable[T]], args: tuple[*Args]
-    ) -> T:
+    async def play(self, fn: Callable[[*Args], Awaitable[T]], args: tuple[*Args]) -> T:
         """Run the program as the main task, under a scope that `stuck` can cancel."""
         _stage.set(self)
+        result: tuple[T] | None = None
         try:
             with anyio.CancelScope() as self._root:
-                result = await fn(*args)
+                result = (await fn(*args),)
         except Exception as error:
             if self.deadlock is not None:
                 raise self.deadlock from error
             raise
         finally:
             self._root = None
-        if self.deadlock is not None:
-            raise self.deadlock
-        return result  # pyright: ignore[reportPossiblyUnbound] - the scope is cancelled by `stuck` only
+        if result is None or self.deadlock is not None:
+            raise self.deadlock or Deadlock("The program was cancelled from outside.")
+        return result[0]
 
 
 _stage: ContextVar[Stage] = ContextVar("realtime_core.testing.stage")
@@ -120,9 +119,9 @@ def run(
     Raises what `fn` raises, or `Deadlock`.
     """
     if backend == "trio":
-        from ._trio import virtual
+        from ._trio import virtual  # noqa: PLC0415 - only who asks for trio needs it
     else:
-        from ._asyncio import virtual
+        from ._asyncio import virtual  # noqa: PLC0415 - as above
     acting = Stage(weave)
     with virtual(acting, seed) as options:
         return anyio.run(acting.play, fn, args, backend=backend, backend_options=options)
@@ -130,9 +129,10 @@ def run(
 
 def _who_waits() -> str:
     waiting = [
-        f"{task.name or 'a task'} at {place(task.coro)}"
+        f"{'the main task' if task.name.endswith(Stage.play.__qualname__) else task.name} "
+        f"at {place(task.coro)}"
         for task in anyio.get_running_tasks()
-        if task.coro is not None and not place(task.coro).startswith("?")
+        if task.name and not task.name.startswith(("<", "trio._core."))
     ]
     return (
         f"Nothing can run and no timer is set at {anyio.current_time()} s. "

@@ -17,16 +17,25 @@ from returns.result import Failure, Result, Success
 from ..audio.format import PCM_24K
 from ..capability import Capabilities
 from ..codec import Coded, Command, Outgoing, Resume, Wire
-from ..config import SessionConfig
+from ..config import Secret, SessionConfig
 from ..errors import ProtocolViolation, RealtimeError
 from ..events import Connected, Event, RealtimeEvent, Unknown
 from ..frames import Frame
-from ..link import Link
+from ..link import Link, Wires
 from ..plan import Plan
 from ..provider import Provider
 from ..transports.memory import memory_link
 
-__all__ = ("SCRIPTED", "Greeting", "Peer", "Script", "ScriptedCodec", "scripted")
+__all__ = (
+    "SCRIPTED",
+    "Greeting",
+    "Peer",
+    "Script",
+    "ScriptedCodec",
+    "read",
+    "scripted",
+    "written",
+)
 
 SCRIPTED = Capabilities(
     provider="scripted",
@@ -62,13 +71,34 @@ class Greeting(msgspec.Struct, frozen=True, tag_field="type", tag=True):
     """How many messages of history came along."""
 
 
-def _show(value: object) -> object:
-    return str(value)
+def _said(value: object) -> object:
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_show)
-_SENT = msgspec.json.Decoder(Frame | Command | Greeting)
-_SAID = msgspec.json.Decoder(RealtimeEvent, dec_hook=lambda kind, value: kind(value))
+def _heard(kind: type[Secret], value: object) -> Secret:
+    if not isinstance(value, str):
+        raise TypeError("a secret is text")
+    return kind(value)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+_PEER = msgspec.json.Encoder(enc_hook=_said)
+_SENT: msgspec.json.Decoder[Outgoing | Greeting] = msgspec.json.Decoder(Frame | Command | Greeting)
+_SAID = msgspec.json.Decoder(RealtimeEvent, dec_hook=_heard)
+
+
+def written(*events: RealtimeEvent) -> Wires:
+    """Give the messages with which the peer says these events."""
+    return tuple(_PEER.encode(event) for event in events)
+
+
+def read(wire: Wire) -> Outgoing | Greeting:
+    """Give what the session said in one of its messages."""
+    return _SENT.decode(wire)
+
+
+_BROKEN = (msgspec.DecodeError, RecursionError, UnicodeError)
+"""What reading a made-up message raises; text need not be encodable."""
 
 
 class _Tag(msgspec.Struct):
@@ -92,7 +122,7 @@ class ScriptedCodec:
         """Give the event that the JSON holds, an `Unknown`, or a `ProtocolViolation`."""
         try:
             return Success(Coded(state + 1, (), (_SAID.decode(wire),)))
-        except (msgspec.DecodeError, RecursionError) as problem:
+        except _BROKEN as problem:
             name = _tag(wire)
             if name is not None and name not in _KNOWN:
                 event = Unknown(name=name, data=str(wire)[:1000])
@@ -111,7 +141,7 @@ _KNOWN = frozenset(
 def _tag(wire: Wire) -> str | None:
     try:
         return msgspec.json.decode(wire, type=_Tag).type
-    except (msgspec.DecodeError, RecursionError):
+    except _BROKEN:
         return None
 
 
@@ -129,7 +159,7 @@ class Peer:
     async def next(self) -> Outgoing | Greeting:
         """Wait for the next frame or command; `anyio.EndOfStream` when the session hung up."""
         while not self._unread:
-            self._unread.extend(_SENT.decode(wire) for wire in await self.link.receive())
+            self._unread.extend(read(wire) for wire in await self.link.receive())
         self.sent.append(self._unread.pop(0))
         return self.sent[-1]
 
@@ -141,7 +171,7 @@ class Peer:
 
     async def say(self, *events: RealtimeEvent) -> None:
         """Send events as one batch, as one read would bring them."""
-        await self.link.send(tuple(_ENCODER.encode(event) for event in events))
+        await self.link.send(written(*events))
 
     async def raw(self, *wires: Wire) -> None:
         """Send bytes as they are."""
@@ -166,14 +196,22 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 def scripted(
-    script: Script, capabilities: Capabilities = SCRIPTED, *, welcome: bool = True
-) -> Provider:
-    """Make a provider whose far end runs `script` for each connection, greeted first."""
+    script: Script,
+    capabilities: Capabilities = SCRIPTED,
+    *,
+    welcome: bool = True,
+    buffer: float = 64,
+) -> Provider[Frame]:
+    """Make a provider whose far end runs `script` for each connection, greeted first.
+
+    With `welcome=False` the script does the greeting. The connection holds `buffer` batches each
+    way that nobody has read, then it makes its senders wait.
+    """
     conns = iter(range(1_000_000))
 
     @asynccontextmanager
     async def dial(plan: Plan) -> AsyncGenerator[Link]:
-        ours, theirs = memory_link()
+        ours, theirs = memory_link(buffer)
         peer = Peer(next(conns), plan, theirs)
 
         async def play() -> None:

@@ -1,0 +1,228 @@
+"""Hypothesis strategies: providers' abilities, what providers say, and whole timelines.
+
+Needs hypothesis. What a provider says keeps the contract of `Codec`, with a share of what networks
+and providers do besides: late, repeated and unknown frames, and ids that belong elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeVar, cast
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec.structs import fields, replace
+
+from ..capability import Capabilities
+from ..codec import Wire
+from ..config import Authority, Outlet, SessionConfig, ToolPolicy, ToolSpec, TurnDetection
+from ..epoch import CallId, ItemId
+from ..errors import AuthFailed, TimedOut, Unavailable
+from ..events import RealtimeEvent
+from ..frames import (
+    ActivityEnd,
+    ActivityStart,
+    Audio,
+    CreateResponse,
+    Frame,
+    Heard,
+    Interrupt,
+    Text,
+    ToolResult,
+)
+from ..plan import Plan, negotiate
+from ..schedule import Exponential, Recurs, Schedule, Spaced
+from ._author import ERRORS, LAWFUL, SAMPLES_A_TICK, Author
+from .clock import TICK
+from .conformance import HOSTILE
+from .scripted import SCRIPTED
+from .timeline import Happening, Loses, Pushes, Raw, Says, Stale, Takes, Timeline, Waits
+
+__all__ = (
+    "capabilities",
+    "configs",
+    "plans",
+    "provider_scripts",
+    "pushes",
+    "structs",
+    "timelines",
+    "wires",
+)
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_NAMES = st.sampled_from(("", "a", "b", "c", "request-0", "request-1"))
+_SLOTS = st.integers(0, 3)
+_POLICIES: tuple[ToolPolicy, ...] = ("cancel", "finish", "detach")
+_TOOLS = tuple(ToolSpec(name=f"tool-{policy}", policy=policy) for policy in _POLICIES)
+_AUTHORITIES: tuple[Authority, ...] = ("provider", "local", "application")
+_OUTLETS: tuple[Literal["pause", "drop"], ...] = ("pause", "drop")
+_SCHEDULES: tuple[Schedule, ...] = (
+    Recurs(0),
+    Recurs(2),
+    Spaced(TICK),
+    Exponential(TICK).capped(8 * TICK),
+)
+_FLAGS = ("cancel", "truncate", "delete", "one_response", "history")
+
+_ENDS: tuple[Timeline, ...] = ((Takes(10_000), Waits(64)), ())
+
+_Move = tuple[str, int, int]
+_Draft = Happening | list[_Move]
+
+
+@st.composite
+def capabilities(draw: st.DrawFn) -> Capabilities:
+    """Give abilities of providers: what the machine branches on, in any combination."""
+    flags = {name: draw(st.booleans()) for name in _FLAGS}
+    return replace(
+        SCRIPTED,
+        **flags,
+        tool_reply=draw(st.sampled_from(("create", "automatic"))),
+        resumption=draw(st.sampled_from(("handle", "none"))),
+    )
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> SessionConfig:
+    """Give configurations: who may interrupt, retries, short deadlines on ticks, the outlet."""
+    barrier, close, connect = (draw(st.integers(1, 64)) * TICK for _ in range(3))
+    return SessionConfig(
+        turn_detection=TurnDetection(authority=draw(st.sampled_from(_AUTHORITIES))),
+        tools=_TOOLS,
+        retry=draw(st.sampled_from(_SCHEDULES)),
+        barrier_timeout=barrier,
+        close_timeout=close,
+        connect_timeout=connect,
+        outlet=Outlet(
+            seconds=draw(st.sampled_from((0.25, 1.0, 120.0))),
+            policy=draw(st.sampled_from(_OUTLETS)),
+        ),
+    )
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """Give agreed sessions of scripted providers."""
+    return negotiate(draw(capabilities()), draw(configs())).unwrap()
+
+
+def _moves(*, lawful: bool) -> st.SearchStrategy[list[_Move]]:
+    names = st.sampled_from(LAWFUL if lawful else (*LAWFUL, *LAWFUL, *ERRORS))
+    return st.lists(st.tuples(names, _SLOTS, _SLOTS), min_size=1, max_size=5)
+
+
+def provider_scripts(
+    *, lawful: bool = False, max_size: int = 20
+) -> st.SearchStrategy[tuple[tuple[RealtimeEvent, ...], ...]]:
+    """Give what a provider says over one connection, as bursts of events.
+
+    Unless `lawful`, about one event in six is late, repeated, unknown or misplaced.
+    """
+    bursts = st.lists(_moves(lawful=lawful), min_size=max_size // 3, max_size=max_size)
+    return bursts.map(_bursts)
+
+
+def pushes() -> st.SearchStrategy[Frame]:
+    """Give frames of a caller; acks and tool results name things the provider may have made."""
+    items = st.sampled_from([ItemId(f"r{r}-{i}") for r in range(4) for i in range(2)])
+    heard = st.integers(0, 6).map(_samples)
+    interrupts = st.sampled_from((Interrupt(), Interrupt(), Interrupt(cause="local")))
+    return st.one_of(
+        interrupts,
+        interrupts,
+        st.builds(Heard, items, heard),
+        st.builds(Text, st.just("Hello"), turn=st.sampled_from(("queue", "interrupt", "context"))),
+        st.just(CreateResponse()),
+        st.builds(ToolResult, st.sampled_from([CallId(f"c{n}") for n in range(4)]), st.just("ok")),
+        st.just(Audio(bytes(48))),
+        st.sampled_from((ActivityStart(), ActivityEnd())),
+    )
+
+
+def timelines(
+    *, lawful: bool = False, losses: bool = True, max_size: int = 30
+) -> st.SearchStrategy[Timeline]:
+    """Give all that can happen to a session, interleaved, at times exact in binary.
+
+    Bursts of the provider, pushes, interrupts, acks, the pace of the consumer, passing time with
+    its timers and, with `losses`, lost connections, late frames of old ones and bytes nobody knows.
+    In the end the consumer may get the time to take everything, or not.
+    """
+    says = _moves(lawful=lawful)
+    kinds: list[st.SearchStrategy[_Draft]] = [
+        says,
+        says,
+        says,
+        st.builds(Pushes, pushes()),
+        st.builds(Pushes, pushes()),
+        st.builds(Takes, st.sampled_from((1, 1, 2, 3, 8))),
+        st.builds(Takes, st.sampled_from((1, 1, 2, 3, 8))),
+        st.builds(Waits, st.sampled_from((0, 1, 1, 2, 3, 8, 64))),
+    ]
+    if losses:
+        errors = st.sampled_from(
+            (None, Unavailable(what="x"), TimedOut(what="x"), AuthFailed(what="x"))
+        )
+        kinds += [
+            st.builds(Loses, errors, st.booleans()),
+            st.builds(Raw, st.tuples(wires(longest=1_000))),
+            says.map(_stale),
+        ]
+    middle = st.lists(st.one_of(kinds), min_size=max_size // 3, max_size=max_size)
+    return st.builds(_told, middle, st.sampled_from(_ENDS))
+
+
+def wires(longest: int = 1_000_000) -> st.SearchStrategy[Wire]:
+    """Give messages nobody promised: bytes, text, and hostile JSON up to some length."""
+    return st.one_of(
+        st.binary(max_size=64),
+        st.text(st.characters(codec=None, exclude_categories=()), max_size=64),
+        st.sampled_from([wire for wire in HOSTILE if len(wire) <= longest]),
+    )
+
+
+def structs(*kinds: type[T]) -> st.SearchStrategy[T]:
+    """Give values of msgspec structs, such as the messages of a wire.
+
+    Names and texts come from few, so that messages speak of the same things.
+    """
+    return st.one_of(
+        [st.builds(kind, **{f.name: _field(f.type) for f in fields(kind)}) for kind in kinds]
+    )
+
+
+def _field(kind: object) -> st.SearchStrategy[object]:
+    if kind is str:
+        return _NAMES
+    if kind is bytes:
+        return st.sampled_from((b"", bytes(2 * SAMPLES_A_TICK), b"odd"))
+    if kind == str | None:
+        return st.none() | _NAMES
+    return st.from_type(cast("type[object]", kind))
+
+
+def _samples(ticks: int) -> int:
+    return ticks * SAMPLES_A_TICK
+
+
+def _written(drafts: Iterable[_Draft]) -> Timeline:
+    author = Author()
+    return tuple(Says(_events(author, one)) if isinstance(one, list) else one for one in drafts)
+
+
+def _told(drafts: Iterable[_Draft], end: Timeline) -> Timeline:
+    return (*_written(drafts), *end)
+
+
+def _bursts(drafts: Iterable[list[_Move]]) -> tuple[tuple[RealtimeEvent, ...], ...]:
+    author = Author()
+    return tuple(_events(author, moves) for moves in drafts)
+
+
+def _stale(moves: Iterable[_Move]) -> Stale:
+    return Stale(_events(Author(), moves))
+
+
+def _events(author: Author, moves: Iterable[_Move]) -> tuple[RealtimeEvent, ...]:
+    return tuple(event for move in moves for event in author.write(*move))

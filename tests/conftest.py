@@ -1,0 +1,35 @@
+"""What every test shares: both backends, and how long hypothesis looks.
+
+`REALTIME_LAWS=deep` looks long, from a seed that is printed; `--hypothesis-seed` repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+from hypothesis import settings
+
+SEED_OPTION = "hypothesis_seed"
+DEEP = os.environ.get("REALTIME_LAWS") == "deep"
+
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=25)
+settings.register_profile("deep", deadline=None, print_blob=True, max_examples=5_000)
+settings.load_profile("deep" if DEEP else "default")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if DEEP and config.getoption(SEED_OPTION) is None:
+        setattr(config.option, SEED_OPTION, str(secrets.randbits(32)))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    seed = config.getoption(SEED_OPTION)
+    return f"laws: {'deep' if DEEP else 'shallow'}, seed {'random' if seed is None else seed}"
+
+
+@pytest.fixture(scope="session", params=["asyncio", "trio"], ids=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -1,0 +1,149 @@
+"""Stories: a session's agreement, what happens to it, and how a law is shown to catch a fault."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+from msgspec.structs import replace
+
+from realtime_core import Capabilities, Plan, SessionConfig, negotiate
+from realtime_core.epoch import ItemId, ResponseId
+from realtime_core.events import AudioOutput, Kind, RealtimeEvent
+from realtime_core.testing._author import FORMAT
+from realtime_core.testing.conformance import check_trace
+from realtime_core.testing.fold import Fold, Step
+from realtime_core.testing.live import Performance, performed
+from realtime_core.testing.scripted import SCRIPTED, ScriptedCodec
+from realtime_core.testing.strategies import plans, timelines
+from realtime_core.testing.timeline import Timeline, act, welcome
+
+__all__ = (
+    "BACKENDS",
+    "Story",
+    "audio",
+    "catches",
+    "folded",
+    "is_perishable",
+    "lawful_session",
+    "lawful_trace",
+    "live_config",
+    "many",
+    "opened",
+    "plain",
+    "played",
+    "singly",
+    "stories",
+)
+
+many = settings(max_examples=3 * settings().max_examples)
+"""For laws that are cheap to try."""
+
+BACKENDS = ("asyncio", "trio")
+_CODEC = ScriptedCodec()
+
+T = TypeVar("T")
+
+
+class Story(NamedTuple):
+    """What was agreed, what happens, and the seed of every chance in it."""
+
+    plan: Plan
+    timeline: Timeline
+    seed: int = 0
+
+
+def stories(*, lawful: bool = False, losses: bool = True) -> st.SearchStrategy[Story]:
+    return st.builds(Story, plans(), timelines(lawful=lawful, losses=losses), st.integers(0, 2**16))
+
+
+def plain(able: Capabilities = SCRIPTED, **config: Any) -> Fold:
+    """Open a session with these settings, by hand."""
+    plan = negotiate(able, SessionConfig(**config)).unwrap()
+    return opened(Story(plan, ()))
+
+
+def audio(response: str, samples: int = 0, number: int = 1) -> AudioOutput:
+    """Give a piece of sound of a response's one item."""
+    pcm = number.to_bytes(2, "little") * samples
+    id = ResponseId(response)
+    return AudioOutput(response=id, item=ItemId(f"{response}-0"), pcm=pcm, format=FORMAT)
+
+
+def opened(story: Story) -> Fold:
+    fold = Fold(_CODEC, story.plan)
+    welcome(fold)
+    return fold
+
+
+def folded(story: Story) -> Fold:
+    """Play a story without tasks, to its end."""
+    fold = opened(story)
+    act(fold, story.timeline)
+    fold.close()
+    return fold
+
+
+def live_config(plan: Plan) -> SessionConfig:
+    """Give the agreed configuration, with time enough to connect on a busy machine."""
+    return replace(plan.config, connect_timeout=64.0)
+
+
+def played(story: Story, backend: str, late: int = 4) -> Performance:
+    """Play a story on a real session, on virtual time."""
+    config = live_config(story.plan)
+    return performed(
+        story.timeline,
+        config,
+        story.plan.capabilities,
+        backend=backend,
+        seed=story.seed,
+        late=late,
+    )
+
+
+def lawful_trace(story: Story) -> None:
+    """What a consumer can see of laws 1, 2 and 7, to the end."""
+    assert check_trace(folded(story).events, complete=True) == []
+
+
+def lawful_session(story: Story, backend: str) -> None:
+    """The same of a real session."""
+    done = played(story, backend)
+    assert check_trace(done.events, complete=done.session is not None) == []
+
+
+def is_perishable(event: RealtimeEvent) -> bool:
+    return event.kind is Kind.PERISHABLE
+
+
+def catches(law: Callable[[T], None], among: st.SearchStrategy[T], tries: int = 600) -> None:
+    """Require that a law is broken somewhere: the fault that is planted now must be seen."""
+
+    def broken(case: T) -> bool:
+        try:
+            law(case)
+        except Exception:
+            return True
+        return False
+
+    looking = settings(
+        max_examples=tries,
+        phases=(Phase.generate,),
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        find(among, broken, settings=looking, random=random.Random(7))
+    except NoSuchExample:
+        raise AssertionError(f"{law.__name__} does not see the planted fault") from None
+
+
+def singly(fold: Fold) -> list[Step]:
+    """Give the steps that one thing caused: reads of several messages are left out."""
+    return [one for one in fold.steps if len(getattr(one.given, "wires", ())) < 2]

@@ -1,0 +1,164 @@
+"""E. One conversation, and one thing done to it at every instant of every task.
+
+Interrupt, cancel, close, a lost connection, a frame of the provider, a defect of its codec: done
+while the owner, the consumer or the session's own pumps are suspended, on both backends. Whatever
+was done and whenever, laws 2, 4, 7, 38 to 40, 42 and 43 hold.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import anyio
+import pytest
+
+from realtime_core import incoming, lifecycle
+from realtime_core.driver import Driver
+from realtime_core.errors import InvalidRequest
+from realtime_core.events import Error, RealtimeEvent
+from realtime_core.line import Line
+from realtime_core.session import Events
+from realtime_core.state import Timer
+from realtime_core.testing import Injection, PointsFailed, every_point
+from tests.laws.scenarios import PUMPS, Conversation
+from tests.laws.stories import BACKENDS
+
+both = pytest.mark.parametrize("backend", BACKENDS)
+everywhere = pytest.mark.parametrize("drive", ["owner", "consumer", "pumps"])
+
+
+def at_every_instant(backend: str, drive: str, action: str, **how: Any) -> int:
+    async def scenario(point: Injection) -> None:
+        conversation = Conversation(action, **how)
+        await conversation.play(point, drive)
+        conversation.is_lawful()
+
+    return every_point(scenario, backend=backend, tasks=PUMPS if drive == "pumps" else None)
+
+
+@both
+@everywhere
+class TestWhateverIsDone:
+    def test_interrupt(self, backend: str, drive: str) -> None:
+        assert at_every_instant(backend, drive, "interrupt") > 20
+
+    def test_frame(self, backend: str, drive: str) -> None:
+        assert at_every_instant(backend, drive, "frame") > 20
+
+    @pytest.mark.parametrize("mute", [False, True], ids=["polite", "mute"])
+    def test_cancel(self, backend: str, drive: str, mute: bool) -> None:
+        assert at_every_instant(backend, drive, "cancel", mute=mute) > 20
+
+    @pytest.mark.parametrize("mute", [False, True], ids=["polite", "mute"])
+    def test_close(self, backend: str, drive: str, mute: bool) -> None:
+        assert at_every_instant(backend, drive, "close", mute=mute) > 20
+
+    @pytest.mark.parametrize("retry", [0, 1])
+    def test_loss(self, backend: str, drive: str, retry: int) -> None:
+        assert at_every_instant(backend, drive, "lose", retry=retry) > 20
+
+    def test_defect_of_the_codec(self, backend: str, drive: str) -> None:
+        assert at_every_instant(backend, drive, "poison") > 20
+
+
+class TestPlanted:
+    """Faults that only an action at the right instant shows; each must be seen."""
+
+    @staticmethod
+    def seen(drive: str, action: str, **how: Any) -> None:
+        with pytest.raises((PointsFailed, AssertionError)):
+            at_every_instant("asyncio", drive, action, **how)
+
+    def test_39_a_pump_that_outlives_its_session(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ring = Driver._ring
+
+        async def stubborn(self: Driver) -> None:
+            try:
+                await ring(self)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(60)
+
+        monkeypatch.setattr(Driver, "_ring", stubborn)
+        self.seen("owner", "cancel")
+
+    def test_40_a_cancellation_that_becomes_an_event(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        following = Events.__anext__
+        told = list[Events]()
+
+        async def swallow(self: Events) -> RealtimeEvent:
+            try:
+                return await following(self)
+            except anyio.get_cancelled_exc_class():
+                if self in told:
+                    raise
+                told.append(self)
+                return Error(error=InvalidRequest(what="cancelled"), recoverable=True)
+
+        monkeypatch.setattr(Events, "__anext__", swallow)
+        self.seen("owner", "cancel")
+
+    def test_40_a_cancellation_that_becomes_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        end = Driver._end
+
+        async def complain(self: Driver) -> None:
+            cancelled = isinstance(sys.exception(), anyio.get_cancelled_exc_class())
+            await end(self)
+            if cancelled:
+                raise RuntimeError("cancelled, it seems")
+
+        monkeypatch.setattr(Driver, "_end", complain)
+        self.seen("owner", "cancel")
+
+    def test_38_a_loss_that_forgets_to_settle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lifecycle, "settle_all", lambda state, now, status, error: state)
+        self.seen("consumer", "lose", retry=1)
+        self.seen("consumer", "close")
+
+    def test_42_a_close_without_a_deadline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        arm = lifecycle.arm  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            lifecycle,
+            "arm",
+            lambda state, now, timer, after: (
+                state if timer is Timer.CLOSE else arm(state, now, timer, after)
+            ),
+        )
+        hang_up = Line.hang_up
+        monkeypatch.setattr(Line, "hang_up", lambda self, deadline: hang_up(self, math.inf))
+        self.seen("consumer", "close", mute=True)
+
+    def test_43_a_failure_that_ends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def ignore(self: Driver, problem: BaseException) -> InvalidRequest:
+            del self
+            return InvalidRequest(what=str(problem))
+
+        monkeypatch.setattr(Driver, "fail", ignore)
+        self.seen("consumer", "poison")
+
+    def test_43_a_failure_in_a_group(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def unguarded(self: Driver, pump: Any, *given: object) -> None:
+            del self
+            await pump(*given)
+
+        def reraise(self: Driver, problem: BaseException) -> None:
+            del self
+            raise problem
+
+        monkeypatch.setattr(Driver, "_guard", unguarded)
+        monkeypatch.setattr(Driver, "fail", reraise)
+        self.seen("consumer", "poison")
+
+    def test_2_a_rise_that_nobody_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        interrupt = incoming.interrupt  # type: ignore[attr-defined]
+
+        def silent(state: Any, now: Any, cause: Any) -> Any:
+            kept = len(now.effects)
+            state = interrupt(state, now, cause)
+            del now.effects[kept + 1 : kept + 2]
+            return state
+
+        monkeypatch.setattr(incoming, "interrupt", silent)
+        self.seen("consumer", "frame")
