@@ -2,7 +2,7 @@
 # cache of models and recordings that all checkouts share.
 PYTHON ?= python3
 BIN := .venv/bin
-QUESTION ?= What is the capital of France?
+QUESTION ?= What do bees make?
 
 .PHONY: talk test check laws bench models recordings clean
 

@@ -50,5 +50,5 @@ async def assemble(wanted: Wanted, voice: str) -> Parts:
     assert ears is not None  # noqa: S101 - loaded above, as the others
     assert mind is not None  # noqa: S101
     assert mouth is not None  # noqa: S101
-    names = tuple(type(part).__name__ for part in (ears, mind, mouth))
+    names = tuple(getattr(part, "name", type(part).__name__) for part in (ears, mind, mouth))
     return Parts(ears, mind, mouth, hands, eyes, names)

@@ -269,7 +269,8 @@ def test_a_device_that_gives_no_sign_of_life_is_opened_twice(
                 pass
         return anyio.current_time()
 
-    assert run(program, backend=anyio_backend) == pytest.approx(silent * PATIENCE, abs=0.1)
+    took = run(program, backend=anyio_backend)
+    assert silent * PATIENCE <= took <= silent * (PATIENCE + 2) + 2.1  # closing may take 2 s each
     assert len(device.opened) == 2
     assert device.returned()
 

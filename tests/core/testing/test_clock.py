@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import subprocess
@@ -170,6 +171,33 @@ def test_the_trace_is_the_same_in_another_process(anyio_backend: str) -> None:
     }
     assert len(outputs) == 1
     assert outputs == {f"{traced(anyio_backend, [1, 2, 2, 1, 3], seed=7)}\n"}
+
+
+def test_tasks_that_asyncio_keeps_in_sets_keep_one_order() -> None:
+    """What is left over at the end is cancelled by the loop, out of a set of tasks."""
+
+    def ended() -> list[int]:
+        order: list[int] = []
+
+        async def left_over(number: int) -> None:
+            try:
+                await asyncio.sleep(9)
+            finally:
+                order.append(number)
+
+        async def program() -> list[asyncio.Task[None]]:
+            tasks = list[asyncio.Task[None]]()
+            for number in range(12):
+                tasks.append(asyncio.create_task(left_over(number)))
+                ballast.append([object() for _ in range(random.randrange(100))])
+            await asyncio.sleep(1)
+            return tasks
+
+        ballast: list[list[object]] = []
+        run(program)
+        return order
+
+    assert len({tuple(ended()) for _ in range(5)}) == 1
 
 
 def test_seeds_reach_different_orders_on_trio() -> None:

@@ -117,6 +117,8 @@ class FakeMind:
         self.read = list[tuple[Message, ...]]()
         self.running = 0
         self.given = list[str]()
+        self.stops_after = -1
+        """Number of pieces after which its gate shuts by itself."""
 
     async def __call__(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
         self.asked.append(tuple(messages))
@@ -127,6 +129,8 @@ class FakeMind:
             if isinstance(answer, Exception):
                 raise answer
             for piece in answer:
+                if len(self.given) == self.stops_after:
+                    self.gate.shut()
                 await self.gate.passed()
                 self.given.append(piece)
                 yield piece
@@ -217,6 +221,11 @@ class Caller:
             heard += await self.send(wire.InputAudio(pcm=pcm[at : at + chunk]))
         return heard
 
+    async def rest(self) -> None:
+        """Let all come to rest without reading anything."""
+        for _ in range(200):
+            await checkpoint()
+
     async def heard(self) -> list[wire.EngineMessage]:
         stapled = cast("StapledObjectStream[Wires]", self.link)
         receive = cast("MemoryObjectReceiveStream[Wires]", stapled.receive_stream)
@@ -235,10 +244,13 @@ class Caller:
 
 @asynccontextmanager
 async def engine(
-    parts: Parts, settings: wire.Settings | None = None, *history: wire.Said
+    parts: Parts,
+    settings: wire.Settings | None = None,
+    *history: wire.Said,
+    buffer: int = 64,
 ) -> AsyncGenerator[Caller]:
-    """Run an engine that has been started."""
-    ours, theirs = memory_link()
+    """Run an engine that has been started, on a link that holds so many batches."""
+    ours, theirs = memory_link(buffer)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run, parts, theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from realtime_local import wire
@@ -368,6 +369,39 @@ async def test_the_mind_reads_along_while_the_user_speaks() -> None:
     async with engine(stage.parts()) as caller:
         await caller.audio(speech("one two three"))
     assert [m[-1].text for m in stage.mind.read[1:]] == ["one", "one two", "one two three"]
+
+
+async def test_what_the_link_has_not_taken_is_taken_back() -> None:
+    stage = Stage(hello=LONG)
+    async with engine(stage.parts(), buffer=1) as caller:
+        asked = wire.Typed(text="hello"), wire.Create(request="q")
+        await caller.link.send(tuple(map(msgspec.json.encode, asked)))
+        stage.mind.stops_after = 3
+        await caller.rest()
+        await caller.link.send((msgspec.json.encode(wire.Cancel(response="r0")),))
+        await caller.rest()
+        heard = await caller.heard()
+        stage.mind.gate.open()
+        await caller.send(wire.Typed(text="go on"), wire.Create(request="p"))
+    assert kinds(heard)[-1] == "response_done"
+    said = texts(heard)
+    assert len(said) < 2, "the third clause is made, the second was said, the link took less"
+    kept = [("assistant", "".join(said))] if said else []
+    assert stage.mind.talk() == [("user", "hello"), *kept, ("user", "go on")]
+
+
+async def test_a_link_that_takes_nothing_holds_the_mouth_up() -> None:
+    stage = Stage(hello=("word " * 10_000,))
+    async with engine(stage.parts(), buffer=0) as caller:
+        asked = wire.Typed(text="hello"), wire.Create(request="q")
+        await caller.link.send(tuple(map(msgspec.json.encode, asked)))
+        for _ in range(20):
+            await caller.rest()
+        made = sum(map(len, stage.mouth.said)) * SAMPLES_A_CHARACTER * 2
+        assert stage.mouth.running == 1
+        assert made < 2 << 20
+        heard = await caller.heard()
+    assert of(wire.ResponseFinished, heard)[0].status == "completed"
 
 
 # --- tools ------------------------------------------------------------------------------------

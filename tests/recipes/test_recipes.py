@@ -1,0 +1,191 @@
+"""The recipes: each runs, does what it says, and is short; with the local voice too."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from realtime_core import (
+    ActivityEnd,
+    ActivityStart,
+    Audio,
+    AudioFormat,
+    CreateResponse,
+    Frame,
+    Provider,
+    ResponseText,
+    Text,
+    ToolResult,
+    UserTranscript,
+    Video,
+)
+from realtime_core.audio.files import write_wav
+from realtime_core.testing import TICK, run
+from realtime_core.testing.scripted import Peer, Script, scripted
+from tests.core.short import C1, I1, R1, R2, call, done, sound, started, words
+from tests.stand_in import stand_in
+
+HERE = Path(__file__).parent
+RECIPES = sorted(path.stem for path in HERE.glob("*.py") if not path.stem.startswith("test_"))
+
+
+def recipe(name: str) -> ModuleType:
+    return importlib.import_module(f"tests.recipes.{name}")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_short_and_says_how_to_run_it(name: str) -> None:
+    text = (HERE / f"{name}.py").read_text()
+    assert len(text.splitlines()) < 60
+    assert f"tests/recipes/{name}.py" in (recipe(name).__doc__ or "")
+    assert "async def main(" in text
+    assert 'provider: str = "local"' in text
+
+
+def played(
+    name: str,
+    script: Script,
+    backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *arguments: str,
+) -> str:
+    """Run a recipe with a script in place of the local voice, and give what it printed."""
+    stand_in(monkeypatch, scripted(script))
+    run(recipe(name).main, *arguments, backend=backend)
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    path = tmp_path / "question.wav"
+    write_wav(path, b"\x00\x10" * 3 * 4_800, AudioFormat(rate=48_000, channels=2))
+    return str(path)
+
+
+def test_voice_agent_with_tools(
+    anyio_backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = list[str]()
+
+    async def script(peer: Peer) -> None:
+        await peer.until(CreateResponse)
+        asked = call(C1, "weather")
+        await peer.say(started(), _with(asked, arguments='{"city": "Rome"}'), done())
+        result = await peer.until(ToolResult)
+        assert isinstance(result, ToolResult)
+        results.append(result.output)
+        await peer.until(CreateResponse)
+        answer = words(result.output, response=R2, final=True)
+        await peer.say(started(R2), answer, sound(response=R2), done(R2))
+        await peer.drain()
+
+    out = played("voice_agent_with_tools", script, anyio_backend, capsys, monkeypatch, "Rome?")
+    assert results == ["It rains in Rome, 12 degrees."]
+    assert out == "It rains in Rome, 12 degrees.\n"
+
+
+def test_push_to_talk(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    recording: str,
+) -> None:
+    sent = list[str]()
+
+    async def script(peer: Peer) -> None:
+        await peer.until(CreateResponse)
+        sent.extend(type(frame).__name__ for frame in peer.sent[1:])
+        await peer.say(
+            UserTranscript(item=I1, text="And now?", final=True), started(), words("Yes."), done()
+        )
+        await peer.drain()
+
+    out = played("push_to_talk", script, anyio_backend, capsys, monkeypatch, recording)
+    wanted = (ActivityStart, Audio, ActivityEnd, CreateResponse)
+    assert sent == [kind.__name__ for kind in wanted]
+    assert out == "user: And now?\nassistant: Yes.\n"
+
+
+def test_camera_question(
+    anyio_backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = list[Frame]()
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            frame = await peer.until(Video, Text)
+            assert isinstance(frame, Video | Text)
+            frames.append(frame)
+        pieces = (ResponseText(response=R1, item=I1, text=t, is_complete=False) for t in "OK")
+        await peer.say(started(), *pieces, done())
+        await peer.drain()
+
+    out = played("camera_question", script, anyio_backend, capsys, monkeypatch, "What is it?")
+    assert [type(frame) for frame in frames] == [Video, Text, Video]
+    assert all(f.image.startswith(b"\xff\xd8") for f in frames if isinstance(f, Video))
+    assert out == "OK\n"
+
+
+def test_captions(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    recording: str,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.until(Audio)
+        await peer.say(UserTranscript(text="And", final=False))
+        await peer.say(UserTranscript(text="And now?", final=True))
+        await peer.say(started(), words("Not "), words("now."), words("Not now.", final=True))
+        await peer.drain()
+
+    out = played("captions", script, anyio_backend, capsys, monkeypatch, recording)
+    assert out.split("\r")[1:] == [
+        "you: And",
+        "you: And now?\n",
+        "it: Not ",
+        "it: Not now.",
+        "it: Not now.\n",
+    ]
+
+
+def test_downstream_test_example(
+    anyio_backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = recipe("downstream_test_example")
+    example.test_the_agent_notes_what_was_heard()
+    name = "downstream_test_example"
+    out = played(name, example.storyteller, anyio_backend, capsys, monkeypatch)
+    assert out == "Once upon a time.\n"
+
+
+def test_the_example_finds_an_agent_that_notes_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = recipe("downstream_test_example")
+    monkeypatch.setattr(example, "agent", _hasty)
+    with pytest.raises(AssertionError, match="fails at"):
+        example.test_the_agent_notes_what_was_heard()
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_runs_with_the_local_voice(name: str) -> None:
+    paths = os.pathsep.join(("providers", ".", os.environ.get("PYTHONPATH", "")))
+    done = subprocess.run(
+        [sys.executable, f"tests/recipes/{name}.py"],
+        cwd=HERE.parent.parent,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
