@@ -13,15 +13,16 @@ import msgspec
 
 from .epoch import ItemId
 
-__all__ = ("Delivered", "Reading", "Words", "deliver", "estimate", "heard_words")
+__all__ = ("KEPT", "Delivered", "Reading", "Words", "deliver", "estimate", "heard_words")
 
-_KEPT = 8
+KEPT = 64
+"""Readings of one epoch that are remembered; items that came before them are heard."""
 _CHARACTERS_A_SECOND = 12
 """A slow speaker's pace: a bound on the words that can have been said in a given time."""
 
 
 class Reading(NamedTuple):
-    """How much of one item the consumer has taken, and when that much will have been played."""
+    """How much of one item the consumer took in a row, and when it will have been played."""
 
     item: ItemId
     samples: int
@@ -40,16 +41,17 @@ def deliver(before: Delivered, item: ItemId, samples: int, rate: int, at: float)
     ends = starts + samples / rate
     if last is not None and last.item == item:
         return (*before[:-1], Reading(item, last.samples + samples, rate, ends))
-    return (*before[1 - _KEPT :], Reading(item, samples, rate, ends))
+    return (*before[1 - KEPT :], Reading(item, samples, rate, ends))
 
 
 def estimate(delivered: Delivered, item: ItemId, at: float) -> int:
     """Give the samples of an item that can have been played by `at`, never too many."""
+    heard = 0
     for reading in delivered:
         if reading.item == item:
             left = ceil(max(0.0, reading.ends_at - at) * reading.rate)
-            return max(0, reading.samples - left)
-    return 0
+            heard += max(0, reading.samples - left)
+    return heard
 
 
 class Words(msgspec.Struct, frozen=True):

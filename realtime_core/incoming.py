@@ -78,7 +78,7 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
     id = event.response
     if id is None or id in state.ledger.responses:
         return count(state, "repeated response")
-    wish = next((w for w in state.ledger.requests if w.id == event.request), None)
+    wish = next((w for w in state.ledger.requests if w.sent and w.id == event.request), None)
     if wish is not None:
         epoch = wish.epoch
         state = settle_request(state, wish.id)

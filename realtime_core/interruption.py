@@ -126,6 +126,8 @@ def _repair(
     if not _stale_open(state) and not _unborn(state):
         return state
     state = replace(state, barrier=state.barrier or (cancel and able.cancel))
+    if not cut and Timer.SETTLE in state.due:
+        return state
     return arm(state, now, Timer.SETTLE, state.plan.config.barrier_timeout)
 
 

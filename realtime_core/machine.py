@@ -93,8 +93,9 @@ def _settle_pending(state: State, now: Moment) -> State:
 
 
 def _received(state: State, now: Moment, given: Received) -> State:
-    if given.conn != state.conn:
-        return count(state, "old connection", len(given.wires))
+    if given.conn != state.conn or state.phase.ending:
+        late = "after close" if state.phase.ending else "old connection"
+        return count(state, late, len(given.wires))
     decode = now.codec.decode
     for wire in given.wires:
         result = decode(state.codec, wire)

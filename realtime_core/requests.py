@@ -55,8 +55,8 @@ def _next(state: State) -> int | None:
 
 
 def settle_request(state: State, id: RequestId) -> State:
-    """Forget a request: it was answered, refused or lost."""
-    requests = tuple(wish for wish in state.ledger.requests if wish.id != id)
+    """Forget a request that was sent: it was answered, refused or lost."""
+    requests = tuple(wish for wish in state.ledger.requests if wish.id != id or not wish.sent)
     return replace(state, ledger=replace(state.ledger, requests=requests))
 
 

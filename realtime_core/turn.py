@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from .config import ToolPolicy
 from .epoch import CallId, Epoch, ItemId, RequestId, ResponseId
 from .frames import CreateResponse
-from .heard import Delivered, Words, estimate
+from .heard import KEPT, Delivered, Words, estimate
 
 __all__ = (
     "Call",
@@ -133,13 +133,16 @@ def heard_samples(ledger: Ledger, id: ItemId, delivered: Delivered, at: float) -
     item = ledger.items[id]
     if ledger.confirmed:
         return item.heard
-    if delivered and _precedes(ledger, id, delivered[0].item):
+    if len(delivered) == KEPT and _is_before(ledger, id, delivered):
         return item.received
     return min(item.received, max(item.heard, estimate(delivered, id, at)))
 
 
-def _precedes(ledger: Ledger, id: ItemId, other: ItemId) -> bool:
-    return next((item == id for item in ledger.items if item in {id, other}), False) and id != other
+def _is_before(ledger: Ledger, id: ItemId, delivered: Delivered) -> bool:
+    """Tell whether an item was taken so long ago that no reading of it is remembered."""
+    remembered = {reading.item for reading in delivered}
+    first = next((item for item in ledger.items if item == id or item in remembered), None)
+    return first == id and id not in remembered
 
 
 def audible(ledger: Ledger, response: Response, delivered: Delivered, at: float) -> bool:

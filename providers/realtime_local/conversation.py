@@ -18,11 +18,8 @@ from .wire import Said
 
 __all__ = ("SPOKEN_STYLE", "Conversation", "begun")
 
-SPOKEN_STYLE = (
-    "You are a helpful voice assistant. Answer in one or two short, plain sentences, "
-    "without lists or markup."
-)
-"""The instructions where a session gives none."""
+SPOKEN_STYLE = "You are a helpful voice assistant. Answer in one or two short, plain sentences."
+"""What every mind is told behind the session's own instructions."""
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -81,7 +78,8 @@ class Conversation(msgspec.Struct, frozen=True):
             asked = [at for at, entry in enumerate(told) if entry.role == "user"]
             seen = Message("system", f"What the camera shows now: {self.note}")
             told.insert(asked[-1] if asked else len(told), seen)
-        return (Message("system", instructions or SPOKEN_STYLE), *told)
+        style = f"{instructions} {SPOKEN_STYLE}" if instructions else SPOKEN_STYLE
+        return (Message("system", style), *told)
 
     def _with(self, item: str, text: str) -> Conversation:
         entries = tuple(

@@ -76,6 +76,7 @@ class _Engine:
         self._tasks = tasks
         self._outbox = outbox
         self._fault: wire.Fault | None = None
+        self._announced = False
         self._reading_ahead = anyio.CancelScope()
         self._hearing = Hearing(parts.ears, Rules(), tasks, self._hear)
         self._floor = Floor(
@@ -198,7 +199,7 @@ class _Engine:
                 self._floor.doubt()
                 self._nudge()
             case Over():
-                if not self._floor.settings.manual:
+                if self._announced:
                     self._outbox.say(wire.SpeechEnd(audio_ms=heard.sample / _SAMPLES_A_MS))
             case Words():
                 self._words(heard)
@@ -208,10 +209,10 @@ class _Engine:
                 assert_never(heard)
 
     def _onset(self, onset: Onset) -> None:
-        settings = self._floor.settings
-        if not settings.manual:
+        self._announced = not self._floor.settings.manual
+        if self._announced:
             self._outbox.say(wire.Speech(audio_ms=onset.sample / _SAMPLES_A_MS))
-        self._floor.yield_to_user(cut=settings.barge_in and not settings.manual)
+        self._floor.yield_to_user(cut=self._cuts)
 
     def _words(self, words: Words) -> None:
         self._reading_ahead.cancel()

@@ -28,7 +28,7 @@ __all__ = ("MINDS", "Choice", "LlamaMind", "load_mind")
 _LIMIT = 160
 """Tokens of an answer, about a minute of speech, unless the caller says otherwise."""
 _TOO_LONG = "exceed_context_size_error"
-_SAMPLING: Mapping[str, Any] = {"temperature": 0.0, "repeat_penalty": 1.1}
+_SAMPLING: Mapping[str, Any] = {"temperature": 0.0, "repeat_penalty": 1.05}
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -14,13 +14,8 @@ from realtime_core.config import Message
 
 from .conversation import SPOKEN_STYLE
 
-__all__ = ("ROOM", "SPOKEN", "Line", "rendered")
+__all__ = ("ROOM", "Line", "rendered")
 
-SPOKEN = (
-    "You are a friendly voice assistant. Answer in one or two short spoken sentences. "
-    "Use plain words, no lists and no markdown."
-)
-"""What every mind is told, after the session's own instructions."""
 ROOM = 3_000
 """Characters of conversation that are kept, besides the instructions."""
 _ENTRY = 16
@@ -41,8 +36,7 @@ def rendered(messages: Sequence[Message], room: int = ROOM) -> list[Line]:
     is always kept, of an overlong one the end. The last entry is the user's.
     """
     first = next((at for at, one in enumerate(messages) if one.role != "system"), len(messages))
-    asked = (one.text for one in messages[:first] if one.text not in {"", SPOKEN_STYLE})
-    instructions = " ".join([*asked, SPOKEN])
+    instructions = " ".join(one.text for one in messages[:first] if one.text) or SPOKEN_STYLE
     spoken = _joined(_line(one) for one in messages[first:] if one.text or one.name)
     if not spoken or spoken[-1].role != "user":
         spoken.append(Line("user", ""))

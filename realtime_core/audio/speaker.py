@@ -24,6 +24,9 @@ __all__ = ("SpeakerSink", "Times", "speaker")
 _AHEAD_MS = 80.0
 """Milliseconds of sound that wait for the loudspeaker at most when `write` returns."""
 
+_PRIMED = 0.05
+"""Seconds of the device's clock after which its first buffer was filled and begun."""
+
 
 class Times(Protocol):
     """What the device tells at each call, in seconds of its own clock."""
@@ -44,6 +47,9 @@ class SpeakerSink:
         """What the device plays; audio in other formats is converted."""
         self.calls = 0
         """How often the device has called."""
+        self.steady = False
+        """Whether the device plays; at first it only fills its buffer, and some then pause."""
+        self._began: float | None = None
         self._stream: Stream | None = None
         self._lock = Lock()
         self._queue = bytearray()
@@ -66,6 +72,8 @@ class SpeakerSink:
         size = frames * self.format.sample_size
         with self._lock:
             self.calls += 1
+            self._began = times.currentTime if self._began is None else self._began
+            self.steady = times.currentTime - self._began > _PRIMED
             data = bytes(self._queue[:size])
             del self._queue[:size]
             samples = self.format.samples(len(data))
@@ -152,6 +160,6 @@ async def speaker(rate: int) -> AsyncGenerator[SpeakerSink]:
     """
     agreement = await agreed("output", rate)
     sink = SpeakerSink(agreement.format)
-    async with running(agreement, sink.play, lambda: sink.calls > 0) as stream:
+    async with running(agreement, sink.play, lambda: sink.steady) as stream:
         sink.attach(stream)
         yield sink

@@ -8,13 +8,16 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 from unittest.mock import patch
 
+import anyio
 from anyio._backends import _asyncio as backend
 
+from ._frames import modules
 from .clock import GRACE, Stage
 
 __all__ = ("Loop", "virtual", "working")
@@ -24,6 +27,7 @@ _POLL = 0.001
 
 _NEVER = 1e10
 """Seconds after which a timer is not worth setting: three hundred years."""
+
 _WORKER = "AnyIO worker thread"
 
 T = TypeVar("T")
@@ -101,8 +105,8 @@ class Loop(asyncio.SelectorEventLoop):
         **options: Any,  # noqa: ANN401 - asyncio's own; they grow with its versions
     ) -> asyncio.Task[T]:
         """Start a task; the stage may weave something into it."""
-        if name is not None:
-            coro = self.stage.woven(str(name), cast("Coroutine[Any, Any, T]", coro))
+        coroutine = cast("Coroutine[Any, Any, T]", coro)
+        coro = self.stage.woven(str(name or _own_name(coroutine)), coroutine)
         task = super().create_task(coro, name=cast("str | None", name), **options)
         if self._caller is not None:
             self._calling[task] = self._caller
@@ -177,12 +181,17 @@ class _Scope(backend.CancelScope):
         return self._number
 
 
+def _own_name(coroutine: Coroutine[Any, Any, Any]) -> str:
+    # Before 3.13 `asyncio.create_task` names a task after it was made; older anyio relies on that.
+    return ".".join([*modules(coroutine)[:1], getattr(coroutine, "__qualname__", "")])
+
+
 @contextmanager
-def virtual(stage: Stage, seed: int) -> Generator[dict[str, Any]]:  # noqa: ARG001 - asyncio keeps FIFO
-    """Give the options with which `anyio.run` runs on virtual time.
+def virtual(stage: Stage, seed: int) -> Generator[Callable[..., Any]]:  # noqa: ARG001 - asyncio keeps FIFO
+    """Give the function that runs a program on virtual time.
 
     anyio keeps the scopes inside a scope in a set and cancels them in its order, which would be
     that of their addresses; there is no public way to choose it.
     """
     with patch.object(backend, "CancelScope", _Scope):
-        yield {"loop_factory": lambda: Loop(stage)}
+        yield partial(anyio.run, backend_options={"loop_factory": lambda: Loop(stage)})

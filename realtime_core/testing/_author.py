@@ -45,7 +45,7 @@ SAMPLES_A_TICK = FORMAT.rate // 64
 
 _OUTPUT = ("audio", "words", "text", "audio done", "whole words", "whole text", "call")
 _ASIDE = ("speech", "quiet", "notice", "user", "error", "refusal", "ending", "handle", "unknown")
-LAWFUL = (*_OUTPUT, *_OUTPUT, "audio", "audio", "start", "start", "done", "done", *_ASIDE)
+LAWFUL = (*_OUTPUT, *["audio", "start", "done"] * 4, *_ASIDE)
 """Moves of a provider that keeps the contract; what is frequent in life stands twice."""
 ERRORS = (
     "late",
@@ -78,7 +78,12 @@ class Author:
         self._ended = list[ResponseId]()
         self._samples = dict[ItemId, int]()
         self._calls = list[CallId]()
+        self._asked = list[RequestId]()
         self._pieces = 0
+
+    def asked(self) -> None:
+        """Learn that the session asks for an answer, by the name it gives by itself."""
+        self._asked.append(RequestId(f"request-{len(self._asked)}"))
 
     def write(self, move: str, a: int, b: int) -> tuple[RealtimeEvent, ...]:
         """Give the events of one move; the numbers choose among what there is."""
@@ -100,7 +105,7 @@ class Author:
         response = ResponseId(f"{self._prefix}{self._made}")
         self._made += 1
         self._open.append(response)
-        request = RequestId(f"request-{a - 1}") if a else None
+        request = self._asked[-min(a, len(self._asked))] if a and self._asked else None
         return ResponseStarted(response=response, request=request)
 
     def _done(self, a: int, b: int) -> tuple[RealtimeEvent, ...]:
@@ -137,7 +142,7 @@ class Author:
                 return ToolCall(response=response, call=call, name=_TOOLS[b], arguments="{}")
 
     def _audio(self, response: ResponseId, item: ItemId, b: int) -> AudioOutput:
-        samples = b * SAMPLES_A_TICK
+        samples = (b or 8) * SAMPLES_A_TICK if self._pieces % 8 else 0
         self._samples[item] = self._samples.get(item, 0) + samples
         self._pieces += 1
         pcm = self._pieces.to_bytes(2, "little") * samples

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from math import inf
 from typing import Any, cast
@@ -76,8 +77,8 @@ def _has_future() -> bool:
 
 
 @contextmanager
-def virtual(stage: Stage, seed: int) -> Generator[dict[str, Any]]:
-    """Give the options with which `anyio.run` runs on virtual time.
+def virtual(stage: Stage, seed: int) -> Generator[Callable[..., Any]]:
+    """Give the function that runs a program on virtual time.
 
     trio has no public way to choose the order of tasks that are ready together; these are the two
     names through which its own hypothesis plugin makes it repeatable.
@@ -89,7 +90,7 @@ def virtual(stage: Stage, seed: int) -> Generator[dict[str, Any]]:
             patch.object(running, "_r", random.Random(seed)),  # noqa: S311 - an order, not a secret
             patch.object(running, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         ):
-            yield {"clock": watch.clock, "instruments": [watch]}
+            yield partial(trio.run, clock=watch.clock, instruments=[watch])
     except trio.TrioInternalError:
         if stage.deadlock is None:
             raise

@@ -5,17 +5,18 @@ A program that could only wait for ever fails with `Deadlock` instead of hanging
 gives the same order of events every time, in any process.
 
 What moves with this clock: everything that waits inside the event loop (`anyio.sleep`, deadlines,
-events, streams, locks). While a function runs in `anyio.to_thread`, time stands still and the loop
-really waits for it (on trio not for one that was abandoned on cancellation). Not supported are
-waits for other processes, for sockets that lead out of this program and for threads made by hand:
-time may jump past their answer. Several threads at once finish in an order that no seed decides.
+events, streams, locks). While a function works in `anyio.to_thread`, time stands still and the loop
+really waits for it (on trio not for one that was abandoned on cancellation); while it waits for
+the loop in turn (`anyio.from_thread`), time goes on. Not supported are waits for other processes,
+for sockets that lead out of this program and for threads made by hand: time may jump past their
+answer. Several threads at once finish in an order that no seed decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 import anyio
 
@@ -43,7 +44,7 @@ class Deadlock(AssertionError):  # noqa: N818 - it names the finding, like the b
 class Stage:
     """What one run shares with its event loop; made by `run`, found by `stage()`.
 
-    Only for those who build their own probes on `injection.Probe`: `soon` is how a probe acts from
+    Only for those who build their own probes on `driven.Probe`: `soon` is how a probe acts from
     outside the task it watches.
     """
 
@@ -63,7 +64,7 @@ class Stage:
             self._soon.pop(0)()
 
     def woven(self, name: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-        """Give what shall run for a new task; the event loop calls this for each named task."""
+        """Give what shall run for a new task; the event loop calls this for each task."""
         if self._root is None or self._weave is None:
             return coroutine
         return self._weave(name, coroutine)
@@ -115,7 +116,7 @@ def run(
 
     `backend` is "asyncio" or "trio" (trio must be installed). `seed` decides the order in which
     trio runs tasks that are ready together; asyncio runs them in the order they became ready.
-    `weave` may replace the coroutine of each task started through anyio (see `injection.stalls`).
+    `weave` may replace the coroutine of each task started through anyio (see `driven.stalls`).
     Raises what `fn` raises, or `Deadlock`.
     """
     if backend == "trio":
@@ -123,8 +124,8 @@ def run(
     else:
         from ._asyncio import virtual  # noqa: PLC0415 - as above
     acting = Stage(weave)
-    with virtual(acting, seed) as options:
-        return anyio.run(acting.play, fn, args, backend=backend, backend_options=options)
+    with virtual(acting, seed) as start:
+        return cast("T", start(acting.play, fn, args))
 
 
 def _who_waits() -> str:

@@ -24,9 +24,10 @@ Moment = Literal["suspend", "resume"]
 Action = Callable[[], object]
 """What to do at the instant.
 
-It is called at the instant itself, outside of the suspended task. An awaitable that it returns is
-awaited in a task beside the scenario, whose first step the driven tasks wait for: so an `async def`
-that never waits is as exact as a plain function.
+It is called at the instant itself: when the task has been suspended and before any other runs, or
+when the task is about to go on. An awaitable that it returns is awaited in a task beside the
+scenario, whose first step the driven tasks wait for: so an `async def` that never waits is as exact
+as a plain function.
 """
 
 T = TypeVar("T")
@@ -84,10 +85,10 @@ class Injection:
             with anyio.CancelScope(shield=True):
                 await self._begun.wait()
 
-    def attend(self, beside: TaskGroup, name: str) -> None:
+    def attend(self, beside: TaskGroup) -> None:
         """Start a task that will await what the action returns; `close` ends it otherwise."""
         self._has_aftermath = True
-        beside.start_soon(self._aftermath, name=name)
+        beside.start_soon(self._aftermath)
 
     async def _aftermath(self) -> None:
         try:
@@ -129,6 +130,10 @@ class Injection:
         if isinstance(result, Coroutine):
             result.close()
         raise TypeError("An async action needs a task to run in; use every_point.")
+
+
+BESIDE = f"{__name__}.Injection._aftermath"
+"""The name of the task that `attend` starts."""
 
 
 class _Begins:

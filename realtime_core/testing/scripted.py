@@ -19,7 +19,7 @@ from ..capability import Capabilities
 from ..codec import Coded, Command, Outgoing, Resume, Wire
 from ..config import Secret, SessionConfig
 from ..errors import ProtocolViolation, RealtimeError
-from ..events import Connected, Event, RealtimeEvent, Unknown
+from ..events import Connected, Event, RealtimeEvent, ResumptionHandle, Unknown
 from ..frames import Frame
 from ..link import Link, Wires
 from ..plan import Plan
@@ -71,8 +71,8 @@ class Greeting(msgspec.Struct, frozen=True, tag_field="type", tag=True):
     """How many messages of history came along."""
 
 
-def _said(value: object) -> object:
-    return value.reveal() if isinstance(value, Secret) else str(value)
+def _handed(value: Secret) -> str:
+    return value.reveal()
 
 
 def _heard(kind: type[Secret], value: object) -> Secret:
@@ -82,14 +82,17 @@ def _heard(kind: type[Secret], value: object) -> Secret:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-_PEER = msgspec.json.Encoder(enc_hook=_said)
+_HANDLE = msgspec.json.Encoder(enc_hook=_handed)
 _SENT: msgspec.json.Decoder[Outgoing | Greeting] = msgspec.json.Decoder(Frame | Command | Greeting)
 _SAID = msgspec.json.Decoder(RealtimeEvent, dec_hook=_heard)
 
 
 def written(*events: RealtimeEvent) -> Wires:
-    """Give the messages with which the peer says these events."""
-    return tuple(_PEER.encode(event) for event in events)
+    """Give the messages with which the peer says these events; only a handle is told openly."""
+    return tuple(
+        (_HANDLE if isinstance(event, ResumptionHandle) else _ENCODER).encode(event)
+        for event in events
+    )
 
 
 def read(wire: Wire) -> Outgoing | Greeting:

@@ -17,7 +17,7 @@ from ..capability import Capabilities
 from ..codec import Wire
 from ..config import Authority, Outlet, SessionConfig, ToolPolicy, ToolSpec, TurnDetection
 from ..epoch import CallId, ItemId
-from ..errors import AuthFailed, TimedOut, Unavailable
+from ..errors import AuthFailed, RealtimeError, TimedOut, Unavailable
 from ..events import RealtimeEvent
 from ..frames import (
     ActivityEnd,
@@ -52,19 +52,27 @@ __all__ = (
 T = TypeVar("T", bound=msgspec.Struct)
 
 _NAMES = st.sampled_from(("", "a", "b", "c", "request-0", "request-1"))
+_INTERRUPTS = st.sampled_from((Interrupt(), Interrupt(), Interrupt(cause="local")))
 _SLOTS = st.integers(0, 3)
 _POLICIES: tuple[ToolPolicy, ...] = ("cancel", "finish", "detach")
 _TOOLS = tuple(ToolSpec(name=f"tool-{policy}", policy=policy) for policy in _POLICIES)
 _AUTHORITIES: tuple[Authority, ...] = ("provider", "local", "application")
 _OUTLETS: tuple[Literal["pause", "drop"], ...] = ("pause", "drop")
 _SCHEDULES: tuple[Schedule, ...] = (
-    Recurs(0),
     Recurs(2),
     Spaced(TICK),
+    Recurs(0),
     Exponential(TICK).capped(8 * TICK),
 )
 _FLAGS = ("cancel", "truncate", "delete", "one_response", "history")
 
+_LOSSES: tuple[RealtimeError | None, ...] = (
+    None,
+    Unavailable(what="x"),
+    TimedOut(what="x"),
+    Unavailable(what="y"),
+    AuthFailed(what="x"),
+)
 _ENDS: tuple[Timeline, ...] = ((Takes(10_000), Waits(64)), ())
 
 _Move = tuple[str, int, int]
@@ -109,7 +117,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 def _moves(*, lawful: bool) -> st.SearchStrategy[list[_Move]]:
     names = st.sampled_from(LAWFUL if lawful else (*LAWFUL, *LAWFUL, *ERRORS))
-    return st.lists(st.tuples(names, _SLOTS, _SLOTS), min_size=1, max_size=5)
+    return st.lists(st.tuples(names, _SLOTS, _SLOTS), min_size=1, max_size=8)
 
 
 def provider_scripts(
@@ -123,17 +131,20 @@ def provider_scripts(
     return bursts.map(_bursts)
 
 
+def _acks() -> st.SearchStrategy[Frame]:
+    items = st.sampled_from([ItemId(f"r{r}-{i}") for r in range(4) for i in range(2)])
+    return st.builds(Heard, items, st.integers(0, 16).map(_samples))
+
+
 def pushes() -> st.SearchStrategy[Frame]:
     """Give frames of a caller; acks and tool results name things the provider may have made."""
-    items = st.sampled_from([ItemId(f"r{r}-{i}") for r in range(4) for i in range(2)])
-    heard = st.integers(0, 6).map(_samples)
-    interrupts = st.sampled_from((Interrupt(), Interrupt(), Interrupt(cause="local")))
+    asks = st.just(CreateResponse())
     return st.one_of(
-        interrupts,
-        interrupts,
-        st.builds(Heard, items, heard),
+        _INTERRUPTS,
+        asks,
+        asks,
+        _acks(),
         st.builds(Text, st.just("Hello"), turn=st.sampled_from(("queue", "interrupt", "context"))),
-        st.just(CreateResponse()),
         st.builds(ToolResult, st.sampled_from([CallId(f"c{n}") for n in range(4)]), st.just("ok")),
         st.just(Audio(bytes(48))),
         st.sampled_from((ActivityStart(), ActivityEnd())),
@@ -151,26 +162,27 @@ def timelines(
     """
     says = _moves(lawful=lawful)
     kinds: list[st.SearchStrategy[_Draft]] = [
-        says,
-        says,
-        says,
-        st.builds(Pushes, pushes()),
-        st.builds(Pushes, pushes()),
-        st.builds(Takes, st.sampled_from((1, 1, 2, 3, 8))),
-        st.builds(Takes, st.sampled_from((1, 1, 2, 3, 8))),
-        st.builds(Waits, st.sampled_from((0, 1, 1, 2, 3, 8, 64))),
+        *[says] * 8,
+        *[st.builds(Pushes, pushes())] * 3,
+        st.builds(Pushes, _INTERRUPTS),
+        st.builds(Pushes, _acks()),
+        *[st.builds(Takes, st.sampled_from((1, 2, 3, 8)))] * 3,
+        *[st.builds(Waits, st.sampled_from((0, 1, 1, 2, 3, 8, 64)))] * 2,
     ]
     if losses:
-        errors = st.sampled_from(
-            (None, Unavailable(what="x"), TimedOut(what="x"), AuthFailed(what="x"))
-        )
-        kinds += [
-            st.builds(Loses, errors, st.booleans()),
-            st.builds(Raw, st.tuples(wires(longest=1_000))),
-            says.map(_stale),
-        ]
-    middle = st.lists(st.one_of(kinds), min_size=max_size // 3, max_size=max_size)
+        kinds.append(_troubles())
+    # `one_of` would forget the weights.
+    any_kind = st.sampled_from(kinds).flatmap(_itself)
+    middle = st.lists(any_kind, min_size=max_size // 3, max_size=max_size)
     return st.builds(_told, middle, st.sampled_from(_ENDS))
+
+
+def _troubles() -> st.SearchStrategy[_Draft]:
+    return st.one_of(
+        st.builds(Loses, st.sampled_from(_LOSSES), st.booleans()),
+        st.builds(Raw, st.tuples(wires(longest=1_000))),
+        _moves(lawful=False).map(_stale),
+    )
 
 
 def wires(longest: int = 1_000_000) -> st.SearchStrategy[Wire]:
@@ -202,13 +214,31 @@ def _field(kind: object) -> st.SearchStrategy[object]:
     return st.from_type(cast("type[object]", kind))
 
 
+def _itself(strategy: st.SearchStrategy[_Draft]) -> st.SearchStrategy[_Draft]:
+    return strategy
+
+
 def _samples(ticks: int) -> int:
     return ticks * SAMPLES_A_TICK
 
 
 def _written(drafts: Iterable[_Draft]) -> Timeline:
     author = Author()
-    return tuple(Says(_events(author, one)) if isinstance(one, list) else one for one in drafts)
+    written = list[Happening]()
+    for draft in drafts:
+        if isinstance(draft, list):
+            written.append(Says(_events(author, draft)))
+            continue
+        written.append(draft)
+        if isinstance(draft, Pushes) and _asks(draft.frame):
+            author.asked()
+    return tuple(written)
+
+
+def _asks(frame: Frame) -> bool:
+    return isinstance(frame, CreateResponse | ActivityEnd) or (
+        isinstance(frame, Text) and frame.turn != "context"
+    )
 
 
 def _told(drafts: Iterable[_Draft], end: Timeline) -> Timeline:

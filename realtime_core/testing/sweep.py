@@ -21,7 +21,7 @@ import anyio
 
 from .clock import run
 from .driven import Driven
-from .injection import Injection, Moment
+from .injection import BESIDE, Injection, Moment
 
 __all__ = ("Matches", "Point", "PointsFailed", "Scenario", "every_point", "points")
 
@@ -30,8 +30,6 @@ Matches = Callable[[str], bool]
 
 Scenario = Callable[[Injection], Awaitable[object]]
 """A program with its assertions; it drives its tasks under test by the injection it is given."""
-
-_BESIDE = f"{__name__}.aftermath"
 
 
 class Point(NamedTuple):
@@ -99,7 +97,7 @@ def _attempt(
     scenario: Scenario, point: Injection, backend: str, seed: int, tasks: Matches | None
 ) -> Exception | None:
     def weave(name: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
-        is_chosen = tasks is not None and name != _BESIDE and tasks(name)
+        is_chosen = tasks is not None and name != BESIDE and tasks(name)
         return Driven(coroutine, point) if is_chosen else coroutine
 
     try:
@@ -111,7 +109,7 @@ def _attempt(
 async def _played(scenario: Scenario, point: Injection) -> Exception | None:
     failure: Exception | None = None
     async with anyio.create_task_group() as beside:
-        point.attend(beside, _BESIDE)
+        point.attend(beside)
         try:
             await scenario(point)
         except Exception as error:

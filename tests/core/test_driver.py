@@ -297,8 +297,9 @@ def test_a_failure_keeps_of_the_answer_what_was_heard(anyio_backend: str) -> Non
 def failing(problem: Exception) -> Provider[Any]:
     @asynccontextmanager
     async def dial(plan: Plan) -> AsyncGenerator[Link]:
-        raise problem
-        yield
+        async with scripted(drain).dial(plan) as link:
+            raise problem
+            yield link  # type: ignore[unreachable]
 
     return replace(scripted(drain), dial=dial)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.heard import Words, deliver, estimate, heard_words
+from realtime_core import ItemId
+from realtime_core.heard import KEPT, Delivered, Words, deliver, estimate, heard_words
 from realtime_core.testing import TICK
 from tests.core.short import I1, I2, I3
 
@@ -21,9 +22,11 @@ timed = st.lists(st.tuples(texts, st.integers(1, 50)), max_size=6)
 
 @given(takings, st.integers(0, 64))
 def test_an_estimate_never_passes_what_was_taken_nor_what_had_time_to_sound(
-    pieces: list[tuple[str, int, int]], later: int
+    pieces: list[tuple[ItemId, int, int]], later: int
 ) -> None:
-    delivered, at, first, samples = (), 0.0, None, dict.fromkeys((I1, I2, I3), 0)
+    delivered: Delivered = ()
+    at, samples = 0.0, dict.fromkeys((I1, I2, I3), 0)
+    first: float | None = None
     for item, ticks, pause in pieces:
         at += pause * TICK
         first = at if first is None else first
@@ -61,10 +64,10 @@ def test_an_item_of_which_nothing_was_taken_is_unheard() -> None:
 
 
 def test_only_the_newest_items_are_remembered() -> None:
-    delivered = ()
-    for number in range(20):
-        delivered = deliver(delivered, f"item-{number}", A_TICK, RATE, 0.0)
-    assert [reading.item for reading in delivered] == [f"item-{n}" for n in range(12, 20)]
+    delivered: Delivered = ()
+    for number in range(KEPT + 12):
+        delivered = deliver(delivered, ItemId(f"item-{number}"), A_TICK, RATE, 0.0)
+    assert [reading.item for reading in delivered] == [f"item-{12 + n}" for n in range(KEPT)]
 
 
 @given(timed, st.integers(0, 300), st.integers(0, 300), st.booleans(), st.booleans())

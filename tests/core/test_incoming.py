@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 from returns.result import Result, Success
@@ -55,7 +57,7 @@ from tests.core.short import (
 )
 
 
-def answering(**settings: object) -> Fold:
+def answering(**settings: Any) -> Fold:
     session = opened(**settings)
     say(session, started(R1))
     taken(session)
@@ -240,7 +242,7 @@ def test_the_users_final_words_enter_the_conversation_and_partial_ones_do_not() 
         UserTranscript(item=I1, text="", final=True),
     )
     assert names(taken(session)) == ["UserTranscript", "UserTranscript"]
-    assert session.state.history == ()
+    assert not session.state.history
     say(session, UserTranscript(item=I1, text="Hello", final=True))
     assert names(taken(session)) == ["UserTranscript", "ConversationItem"]
     assert session.state.history == (Message("user", "Hello", item=I1),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -57,7 +59,7 @@ from tests.core.short import (
 APPLICATION = {"turn_detection": TurnDetection(authority="application")}
 
 
-def speaking(**settings: object) -> Fold:
+def speaking(**settings: Any) -> Fold:
     """Give a session in which one second of an answer came and half of it was heard."""
     session = opened(**settings)
     say(session, started(R1), words("One two three four"), sound(SECOND))
@@ -250,9 +252,9 @@ def test_until_the_barrier_an_answer_nobody_asked_for_is_taken_for_an_old_one() 
 def test_the_barrier_falls_with_the_providers_answer() -> None:
     session = speaking()
     session.push(Interrupt())
-    assert session.state.barrier
+    states = [session.state.barrier]
     say(session, done(R1, "cancelled"))
-    assert not session.state.barrier
+    assert [*states, session.state.barrier] == [True, False]
     assert session.state.due == {}
 
 
@@ -263,9 +265,9 @@ def test_the_barrier_falls_at_its_deadline_and_the_unanswered_is_settled_by_us()
     taken(session)
     sent(session)
     session.wait(15 * TICK)
-    assert session.state.barrier
+    states = [session.state.barrier]
     session.wait(TICK)
-    assert not session.state.barrier
+    assert [*states, session.state.barrier] == [True, False]
     (ending,) = of(ResponseDone, taken(session))
     assert (ending.response, ending.status, ending.by_provider) == (R1, "interrupted", False)
     assert sent(session) == [CreateResponse(request=RequestId("b"))]

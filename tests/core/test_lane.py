@@ -46,7 +46,7 @@ def emptied(lanes: Inlet, at: float = 0.0) -> list[Frame]:
 
 
 def test_frames_leave_in_the_order_of_the_pushes_over_all_kinds() -> None:
-    pushed = [audio(20), Text("a"), audio(20), Video(b"x"), CommitAudio(), audio(20)]
+    pushed: list[Frame] = [audio(20), Text("a"), audio(20), Video(b"x"), CommitAudio(), audio(20)]
     lanes = put(inlet(), *pushed)
     assert not lanes.empty
     assert emptied(lanes) == pushed

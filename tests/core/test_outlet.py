@@ -90,7 +90,7 @@ def test_every_sample_is_counted_once() -> None:
 
 
 def test_overflow_drops_the_oldest_audio_as_little_as_makes_room_and_nothing_else() -> None:
-    pieces = [started(), sound(10), words("Hi"), sound(20), sound(30), done()]
+    pieces: list[RealtimeEvent] = [started(), sound(10), words("Hi"), sound(20), sound(30), done()]
     holding = outlet(*pieces, seconds=50 / SECOND)
     count, ms = holding.overflow()
     assert (count, round(ms * SECOND / 1000)) == (1, 10)
@@ -121,21 +121,21 @@ def test_an_outlet_without_room_drops_all_audio_and_no_words() -> None:
 
 def test_an_outlet_is_full_by_the_seconds_that_wait_and_not_when_it_is_empty() -> None:
     holding = outlet(seconds=0.0)
-    assert not holding.full
+    states = [holding.full]
     holding.put(sound(1))
-    assert holding.full
+    states.append(holding.full)
     holding.take(0.0)
-    assert not holding.full
+    assert [*states, holding.full] == [False, True, False]
 
 
 def test_words_without_end_make_an_outlet_full_too() -> None:
     holding = outlet(*[words("x")] * 65_535)
-    assert not holding.full
+    states = [(holding.crowded, holding.full)]
     holding.put(Unknown(name="x"))
-    assert holding.crowded
-    assert holding.full
+    states.append((holding.crowded, holding.full))
     holding.take(0.0)
-    assert not holding.full
+    states.append((holding.crowded, holding.full))
+    assert states == [(False, False), (True, True), (False, False)]
 
 
 def test_sent_audio_that_nobody_takes_is_kept_up_to_the_cap_and_counted() -> None:
@@ -158,5 +158,12 @@ def test_what_was_taken_is_known_by_item_until_the_next_fence() -> None:
 
 
 def test_the_kinds_of_output_keep_their_order_among_each_other() -> None:
-    order = [started(), words("a"), sound(), call(), words("a.", final=True), done()]
+    order: list[RealtimeEvent] = [
+        started(),
+        words("a"),
+        sound(),
+        call(),
+        words("a.", final=True),
+        done(),
+    ]
     assert names(emptied(outlet(*order))) == names(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from realtime_core import CallId, Epoch, ItemId, ResponseId
-from realtime_core.heard import Delivered, deliver
+from realtime_core.heard import KEPT, Delivered, deliver
 from realtime_core.turn import (
     Call,
     Item,
@@ -52,11 +52,17 @@ def test_without_a_sink_heard_is_estimated_from_what_was_taken() -> None:
 
 
 def test_an_item_before_the_oldest_remembered_one_is_heard_whole() -> None:
-    delivered = deliver((), I2, SECOND, SECOND, 0.0)
-    known = ledger(I1, I2, I3)
+    known, delivered = ledger(I1, I2, I3), deliver((), I1, SECOND, SECOND, 0.0)
+    for _ in range(KEPT):
+        delivered = deliver(deliver(delivered, I2, 0, SECOND, 0.0), I3, SECOND, SECOND, 0.0)
     assert heard_samples(known, I1, delivered, at=0.0) == SECOND
     assert heard_samples(known, I2, delivered, at=0.0) == 0
     assert heard_samples(known, I3, delivered, at=0.0) == 0
+
+
+def test_an_item_that_was_not_taken_is_unheard_though_a_later_one_was() -> None:
+    delivered = deliver((), I2, SECOND, SECOND, 0.0)
+    assert heard_samples(ledger(I1, I2), I1, delivered, at=100.0) == 0
 
 
 def test_a_sinks_word_replaces_every_estimate() -> None:

@@ -200,7 +200,9 @@ async def _perform(story: Input, came: Came, check: Any) -> Came:
         before = session.statistics.lanes
         await session.send(Close())
         came.events.extend([event async for event in session.events()])
-    handed = [(at, frame) for at, frame in came.handed if not isinstance(frame, Close)]
+    handed: list[tuple[float, Outgoing]] = [
+        (at, frame) for at, frame in came.handed if not isinstance(frame, Close)
+    ]
     return came._replace(refused=refused, before=before, handed=handed)
 
 

@@ -15,7 +15,7 @@ from returns.result import Result
 
 from realtime_core.codec import Coded, Wire
 from realtime_core.config import SessionConfig
-from realtime_core.epoch import Epoch, ResponseId
+from realtime_core.epoch import Epoch, RequestId, ResponseId
 from realtime_core.errors import InternalFault, RealtimeError, RealtimeException
 from realtime_core.events import (
     AudioOutput,
@@ -37,7 +37,7 @@ from realtime_core.testing.conformance import check_trace
 from realtime_core.testing.scripted import Peer, ScriptedCodec, scripted, written
 from tests.laws.stories import audio, is_perishable
 
-__all__ = ("POISON", "PUMPS", "Conversation", "cut", "spoken_to", "talked_over", "tell")
+__all__ = ("POISON", "PUMPS", "Conversation", "cut", "name_of", "spoken_to", "talked_over", "tell")
 
 R = ResponseId("r")
 
@@ -48,8 +48,8 @@ async def talked_over(point: Injection) -> None:
     returned: list[tuple[RealtimeEvent, Epoch]] = []
 
     async def script(peer: Peer) -> None:
-        await peer.until(CreateResponse)
-        await peer.say(ResponseStarted(response=R))
+        wish = await peer.until(CreateResponse)
+        await peer.say(ResponseStarted(response=R, request=name_of(wish)))
         for number in range(1, 5):
             await peer.say(*(audio("r", SAMPLES_A_TICK, number) for _ in range(2)))
             await anyio.sleep(TICK)
@@ -123,6 +123,12 @@ async def spoken_to(point: Injection) -> None:
 POISON = "poison"
 
 
+def name_of(wish: object) -> RequestId:
+    """Give the name by which an answer says what it answers."""
+    assert isinstance(wish, CreateResponse)
+    return wish.request
+
+
 class Poisonable(ScriptedCodec):
     """A codec with a defect: there is a message it cannot bear."""
 
@@ -176,9 +182,9 @@ class Conversation:
     async def script(self, peer: Peer) -> None:
         self._peers.append(peer)
         if peer.conn == 0:
-            await peer.until(CreateResponse)
+            wish = await peer.until(CreateResponse)
             self.deaf = self.mute
-            await peer.say(ResponseStarted(response=R))
+            await peer.say(ResponseStarted(response=R, request=name_of(wish)))
             for number in range(1, 5):
                 await peer.say(*(audio("r", SAMPLES_A_TICK, number) for _ in range(2)))
                 await anyio.sleep(TICK)

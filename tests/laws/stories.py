@@ -40,7 +40,7 @@ __all__ = (
     "stories",
 )
 
-many = settings(max_examples=3 * settings().max_examples)
+many = settings(max_examples=max(75, settings().max_examples))
 """For laws that are cheap to try."""
 
 BACKENDS = ("asyncio", "trio")

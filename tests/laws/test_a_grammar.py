@@ -59,6 +59,7 @@ from tests.laws.stories import (
     folded,
     lawful_session,
     lawful_trace,
+    many,
     opened,
     plain,
     stories,
@@ -117,6 +118,7 @@ class TestResponseGrammar:
             for name, events in returned.items():
                 assert in_order(events, emitted[name]), name
 
+    @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)
@@ -292,6 +294,7 @@ class TestControlOvertakesMedia:
                 assert next_one.event.kind is not Kind.PERISHABLE
                 assert not isinstance(next_one.event, AudioInput | ResponseDone)
 
+    @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from realtime_core import incoming, lifecycle
+from realtime_core import incoming, interruption, lifecycle, moment
 from realtime_core.driver import Driver
 from realtime_core.errors import InvalidRequest
 from realtime_core.events import Error, RealtimeEvent
@@ -118,7 +118,7 @@ class TestPlanted:
         self.seen("consumer", "close")
 
     def test_42_a_close_without_a_deadline(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        arm = lifecycle.arm  # type: ignore[attr-defined]
+        arm = moment.arm
         monkeypatch.setattr(
             lifecycle,
             "arm",
@@ -152,7 +152,7 @@ class TestPlanted:
         self.seen("consumer", "poison")
 
     def test_2_a_rise_that_nobody_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        interrupt = incoming.interrupt  # type: ignore[attr-defined]
+        interrupt = interruption.interrupt
 
         def silent(state: Any, now: Any, cause: Any) -> Any:
             kept = len(now.effects)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import anyio
@@ -272,12 +271,11 @@ def test_a_deadlock_is_not_called_too_soon(anyio_backend: str) -> None:
 
     async def program() -> str:
         answered = anyio.Event()
-        token = anyio.lowlevel.current_token()
-        answer = partial(anyio.from_thread.run_sync, answered.set, token=token)
-        timer = threading.Timer(GRACE / 5, answer)
-        timer.start()
-        await answered.wait()
-        timer.join()
+        async with anyio.from_thread.BlockingPortal() as portal:
+            timer = threading.Timer(GRACE / 5, portal.start_task_soon, (answered.set,))
+            timer.start()
+            await answered.wait()
+            timer.join()
         return "heard"
 
     assert run(program, backend=anyio_backend) == "heard"

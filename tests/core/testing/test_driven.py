@@ -184,10 +184,13 @@ def test_a_stalled_task_keeps_what_it_was_given(anyio_backend: str) -> None:
                 got.append(await receive.receive())
                 await anyio.sleep_forever()
 
+        async def late(scope: anyio.CancelScope) -> None:
+            await stalled(consume(scope), iter((0, 4)))
+
         scope = anyio.CancelScope()
         with send, receive:
             async with anyio.create_task_group() as group:
-                group.start_soon(lambda: stalled(consume(scope), iter((0, 4))))
+                group.start_soon(late, scope)
                 await anyio.sleep(TICK)
                 send.send_nowait("item")
                 await anyio.sleep(TICK)

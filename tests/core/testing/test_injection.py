@@ -79,8 +79,7 @@ def test_the_action_happens_outside_of_the_task_once_it_is_suspended(anyio_backe
                 await event.wait()
                 await anyio.sleep(1)
 
-        async with anyio.create_task_group() as group:
-            group.start_soon(lambda: inject_at(0, waiter(), wake_and_cancel))
+        await inject_at(0, waiter(), wake_and_cancel)
         return scope.cancelled_caught, event.is_set()
 
     assert run(program, backend=anyio_backend) == (True, True)

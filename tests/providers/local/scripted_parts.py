@@ -71,7 +71,8 @@ class Gate:
         self.waiting = 0
 
     def shut(self) -> None:
-        self._open = anyio.Event()
+        if self._open.is_set():
+            self._open = anyio.Event()
 
     def open(self) -> None:
         self._open.set()

@@ -106,13 +106,14 @@ def assert_lawful(log: Sequence[wire.EngineMessage]) -> None:
     assert finals == sorted(finals, key=lambda item: int(item[1:]))
 
 
-AUDIO = st.one_of(
-    st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(lambda words: speech(*words)),
-    st.sampled_from([silence(40), silence(200), silence(900)]),
-    st.integers(1, 6).map(lambda frames: speech("hm")[: 1_024 * frames]),
-)
+SOUNDS: dict[str, bytes] = {
+    **{word: speech(word) for word in WORDS},
+    "bad weather": speech("bad weather"),
+    "the one the": speech("the one the"),
+    **{f"{ms} ms of silence": silence(ms) for ms in (40, 200, 900)},
+    **{f"{frames} frames of noise": speech("hm")[: 1_024 * frames] for frames in (1, 2, 6)},
+}
 MESSAGES = st.one_of(
-    AUDIO.map(lambda pcm: wire.InputAudio(pcm=pcm)),
     st.sampled_from(WORDS).map(lambda word: wire.Typed(text=word)),
     st.sampled_from(
         [
@@ -126,12 +127,20 @@ MESSAGES = st.one_of(
             wire.Clear(),
             wire.ToolOutput(call="c0", output="sunny"),
             wire.Image(data=b"A", mime="image/png"),
-            wire.Update(settings=wire.Settings(modalities=("audio",))),
+            wire.Update(settings=wire.Settings()),
+            wire.Update(settings=wire.Settings(manual=True)),
         ]
     ),
 )
 GATES = ("ears", "mind", "mouth", "hands", "eyes")
-STEPS = st.lists(st.one_of(MESSAGES, st.tuples(st.sampled_from(GATES), st.booleans())), max_size=25)
+STEPS = st.lists(
+    st.one_of(
+        st.sampled_from(sorted(SOUNDS)),
+        MESSAGES,
+        st.tuples(st.sampled_from(GATES), st.booleans()),
+    ),
+    max_size=25,
+)
 SETTINGS = st.builds(
     wire.Settings,
     manual=st.booleans(),
@@ -144,7 +153,7 @@ SETTINGS = st.builds(
 @given(STEPS, SETTINGS)
 def test_whatever_the_session_says_the_answers_keep_the_grammar(
     anyio_backend: str,
-    steps: list[wire.SessionMessage | tuple[str, bool]],
+    steps: list[str | wire.SessionMessage | tuple[str, bool]],
     settings: wire.Settings,
 ) -> None:
     cast = Cast()
@@ -152,7 +161,9 @@ def test_whatever_the_session_says_the_answers_keep_the_grammar(
     async def play() -> None:
         async with engine(cast.parts, settings) as caller:
             for step in steps:
-                if isinstance(step, tuple):
+                if isinstance(step, str):
+                    await caller.send(wire.InputAudio(pcm=SOUNDS[step]))
+                elif isinstance(step, tuple):
                     gate = getattr(cast, step[0]).gate
                     gate.open() if step[1] else gate.shut()
                     await caller.heard()

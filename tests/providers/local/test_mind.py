@@ -26,7 +26,7 @@ from realtime_local.conversation import SPOKEN_STYLE
 from realtime_local.llm import Ending, Llm
 from realtime_local.mind import MINDS, LlamaMind, load_mind
 from realtime_local.plain import plain_answer
-from realtime_local.prompt import SPOKEN, Line, rendered
+from realtime_local.prompt import Line, rendered
 
 FAKE = Path(__file__).with_name("fake_llama.py")
 
@@ -48,8 +48,8 @@ async def whole(pieces: AsyncIterator[str]) -> str:
 
 def test_instructions_come_first_and_speech_is_asked_for() -> None:
     told = rendered([Message("system", "You are a pirate."), user("Hello.")])
-    assert told == [Line("system", f"You are a pirate. {SPOKEN}"), Line("user", "Hello.")]
-    assert rendered([Message("system", SPOKEN_STYLE), user("Hello.")])[0].content == SPOKEN
+    assert told == [Line("system", "You are a pirate."), Line("user", "Hello.")]
+    assert rendered([user("Hello.")])[0].content == SPOKEN_STYLE
 
 
 def test_both_sides_take_turns_whatever_was_said() -> None:

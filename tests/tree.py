@@ -1,0 +1,86 @@
+"""What the README shows of the code, made from the code: `python -m tests.tree [providers]`.
+
+`tree` is the modules with what they say of themselves, `providers` the table of abilities.
+"""
+# ruff: noqa: T201 - it is a program
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from realtime_core import AudioFormat, Capabilities
+from realtime_core.provider import GROUP
+
+__all__ = ("providers", "tree")
+
+ROOT = Path(__file__).parent.parent
+COLUMN = 20
+
+
+def tree() -> str:
+    """Give the folders and modules, each with the first sentence of its docstring."""
+    lines = list[str]()
+    for top in ("realtime_core", "providers"):
+        lines += [f"{top}/", *(f"  {name:{COLUMN}}{text}" for name, text in _entries(ROOT / top))]
+    return "\n".join(lines)
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        if (path / "__init__.py").exists():
+            yield f"{path.name}/", _sentence(path / "__init__.py")
+        elif path.suffix == ".py" and not path.name.startswith("_"):
+            yield path.name, _sentence(path)
+
+
+def _sentence(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    words = " ".join(text.split("\n\n")[0].split())
+    first, dot, _ = words.partition(". ")
+    return first + dot.strip()
+
+
+def providers() -> str:
+    """Give the table of this project's providers, one row each."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = [
+        _row(name, EntryPoint(name, value, GROUP).load()("").capabilities)
+        for name, value in sorted(project["entry-points"][GROUP].items())
+    ]
+    head = ("| provider | input | output | interruption |", "|---|---|---|---|")
+    return "\n".join((*head, *rows))
+
+
+def _row(name: str, able: Capabilities) -> str:
+    hears = (_audio(able.audio_in), "text" * able.text_in, "pictures" * able.images)
+    speaks = (_audio(able.audio_out), "text" * able.text_out)
+    by = {"provider": "by voice", "local": "by a detector of yours", "application": "by call"}
+    can = [word for word in ("cancel", "truncate", "delete") if getattr(able, word)]
+    cells = (
+        f"`{name}`",
+        ", ".join(filter(None, hears)),
+        " or ".join(filter(None, speaks)),
+        " or ".join(by[who] for who in able.authorities) + "; " * bool(can) + _and(can),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _audio(formats: tuple[AudioFormat, ...]) -> str:
+    kinds = (
+        f"{form.rate / 1000:g} kHz" + f" {form.encoding}" * (form.encoding != "pcm16")
+        for form in formats
+    )
+    return f"audio {', '.join(kinds)}" if formats else ""
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+if __name__ == "__main__":
+    print(providers() if "providers" in sys.argv[1:] else tree())
