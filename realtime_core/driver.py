@@ -68,6 +68,7 @@ class Driver:
         plan: Plan,
         session_id: str,
         frames: MemoryObjectReceiveStream[Frame],
+        *,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:

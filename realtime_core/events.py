@@ -303,8 +303,9 @@ class AgentTranscript(_Perishable, frozen=True, kw_only=True, tag=_snake):
 
     text: str
     final: bool
-    span: tuple[int, int] | None = None
-    """Samples of the item (from, to) in which a piece is spoken, where the provider knows."""
+    span: tuple[int, int | None] | None = None
+    """Samples of the item in which a piece is spoken, where the provider knows; an open end is
+    where the next piece begins, or the item ends."""
     participant: str | None = None
 
     @property

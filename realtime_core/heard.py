@@ -10,10 +10,20 @@ from math import ceil
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from .epoch import ItemId
 
-__all__ = ("KEPT", "Delivered", "Reading", "Words", "deliver", "estimate", "heard_words")
+__all__ = (
+    "KEPT",
+    "Delivered",
+    "Reading",
+    "Words",
+    "add_words",
+    "deliver",
+    "estimate",
+    "heard_words",
+)
 
 KEPT = 64
 """Readings of one epoch that are remembered; items that came before them are heard."""
@@ -66,6 +76,15 @@ class Words(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """All words received so far."""
         return self.whole if self.whole is not None else "".join(text for text, _ in self.pieces)
+
+
+def add_words(words: Words, text: str, span: tuple[int, int | None] | None) -> Words:
+    """Add a piece; where it begins, a piece before it whose end was open has ended."""
+    begin, end = span if span is not None else (None, None)
+    pieces = words.pieces
+    if begin is not None and pieces and pieces[-1][1] is None:
+        pieces = (*pieces[:-1], (pieces[-1][0], begin))
+    return replace(words, pieces=(*pieces, (text, end)))
 
 
 def heard_words(

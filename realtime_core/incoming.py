@@ -36,6 +36,7 @@ from .events import (
     Unknown,
     UserTranscript,
 )
+from .heard import add_words
 from .interruption import interrupt, passed, settle
 from .lifecycle import connected, lost
 from .moment import Moment, arm, count, emit, remember, tell
@@ -148,8 +149,7 @@ def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> 
         words = replace(item.words, whole=event.text)
     else:
         span = event.span if isinstance(event, AgentTranscript) else None
-        end = span[1] if span is not None else None
-        words = replace(item.words, pieces=(*item.words.pieces, (event.text, end)))
+        words = add_words(item.words, event.text, span)
     item = replace(item, words=words, spoken=item.spoken or spoken)
     state = replace(state, ledger=put_item(state.ledger, event.item, item))
     return remember(state, Message("assistant", words.text, item=event.item))

@@ -299,7 +299,7 @@ async def open_session(
         raise RealtimeException(plan.failure())
     name = session_id or str(uuid4())
     push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
-    driver = Driver(made, plan.unwrap(), name, pull, clock, random)
+    driver = Driver(made, plan.unwrap(), name, pull, clock=clock, random=random)
     with push, pull:
         async with driver.run():
             while driver.state.phase is Phase.CONNECTING:

@@ -221,7 +221,7 @@ def _spoken(state: LocalState, m: wire.Spoken) -> RealtimeEvent:
     response, item = _response(state, m.response), _item(state, m.item)
     if not m.audio:
         return ResponseText(response=response, item=item, text=m.text, is_complete=m.final)
-    span = (m.start, m.end) if m.start is not None and m.end is not None else None
+    span = (m.start, None) if m.start is not None else None
     return AgentTranscript(response=response, item=item, text=m.text, final=m.final, span=span)
 
 
@@ -252,9 +252,7 @@ def _fault(state: LocalState, m: wire.Fault) -> RealtimeEvent:  # noqa: ARG001 -
 _EVENTS: dict[type[wire.EngineMessage], Callable[[LocalState, Any], RealtimeEvent]] = {
     wire.Speech: lambda _, m: SpeechStarted(audio_ms=m.audio_ms),
     wire.SpeechEnd: lambda _, m: SpeechStopped(audio_ms=m.audio_ms),
-    wire.Transcript: lambda s, m: UserTranscript(
-        item=_item(s, m.item), text=m.text, final=m.final
-    ),
+    wire.Transcript: lambda s, m: UserTranscript(item=_item(s, m.item), text=m.text, final=m.final),
     wire.ResponseCreated: _created,
     wire.Spoken: _spoken,
     wire.AudioDelta: _audio,

@@ -241,7 +241,7 @@ class Floor:
         given, self._given = self._given, None
         if given is not None:
             given.reply.cut()
-            unsent = len("".join(self._outbox.take_back(given.response)))
+            unsent = len("".join(self._outbox.take_back(given.response)) or given.unsounded)
             if unsent:
                 kept = given.text[: len(given.text) - unsent]
                 self.conversation = self.conversation.cut(given.item, kept)

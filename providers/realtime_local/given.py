@@ -27,12 +27,15 @@ class Given:
         self.aloud = aloud
         self.text = ""
         """What was said of it."""
+        self.unsounded = ""
+        """Its last words, while no sound of them was told."""
         self.sounded = False
         self.calls = list[ToolChoice]()
 
     def sound(self, pcm: bytes) -> wire.AudioDelta:
         """Tell a piece of its sound."""
         self.sounded = True
+        self.unsounded = ""
         return wire.AudioDelta(response=self.response, item=self.item, pcm=pcm)
 
     def words(self, phrase: Phrase) -> wire.Spoken | None:
@@ -41,8 +44,8 @@ class Given:
         if not text:
             return None
         self.text += text
-        span = (phrase.start, phrase.end) if self.aloud else (None, None)
-        return self._spoken(text, span, final=False)
+        self.unsounded = text if self.aloud else ""
+        return self._spoken(text, phrase.start if self.aloud else None, final=False)
 
     def whole(self) -> tuple[wire.EngineMessage, ...]:
         """Tell that all its sound was sent, and all its words once more."""
@@ -50,7 +53,7 @@ class Given:
         if self.sounded:
             told.append(wire.AudioDone(response=self.response, item=self.item))
         if self.text:
-            told.append(self._spoken(self.text.rstrip(), (None, None), final=True))
+            told.append(self._spoken(self.text.rstrip(), None, final=True))
         return tuple(told)
 
     def end(self, status: Status, problem: BaseException | None = None) -> wire.ResponseFinished:
@@ -63,15 +66,12 @@ class Given:
             error="" if problem is None else complaint(problem).message,
         )
 
-    def _spoken(
-        self, text: str, span: tuple[int | None, int | None], *, final: bool
-    ) -> wire.Spoken:
+    def _spoken(self, text: str, start: int | None, *, final: bool) -> wire.Spoken:
         return wire.Spoken(
             response=self.response,
             item=self.item,
             text=text,
             final=final,
             audio=self.aloud,
-            start=span[0],
-            end=span[1],
+            start=start,
         )

@@ -30,11 +30,10 @@ T = TypeVar("T")
 
 
 class Phrase(NamedTuple):
-    """Words of the answer, and the samples they were spoken in; 0 to 0 where nothing sounds."""
+    """Words of the answer, and the sample at which they begin to sound, if they do."""
 
     text: str
     start: int = 0
-    end: int = 0
 
 
 class Sound(NamedTuple):
@@ -173,10 +172,9 @@ class Reply:
     async def _voice(self, take: MemoryObjectReceiveStream[str]) -> None:
         async with take:
             async for clause in take:
-                start = self._samples
+                self._tell(Phrase(clause, self._samples))
                 with blamed("mouth"):
                     await self._pronounce(clause.strip())
-                self._tell(Phrase(clause, start, self._samples))
                 await self._opened.wait()
 
     async def _pronounce(self, clause: str) -> None:

@@ -114,7 +114,9 @@ def _note(mind: object) -> str:
     if mind == "small":
         return "The small mind (SmolLM2, 135 million weights) is fast and often wrong."
     if mind == "better":
-        return "The better mind (Qwen2.5-Coder, 0.5 billion weights) is slower and wrong less often."
+        return (
+            "The better mind (Qwen2.5-Coder, 0.5 billion weights) is slower and wrong less often."
+        )
     return "The mind is one of your own choice."
 
 

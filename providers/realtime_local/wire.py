@@ -221,12 +221,10 @@ class ResponseCreated(_Tagged, frozen=True, tag="response_created"):
 
 
 class Spoken(_Tagged, frozen=True, tag="spoken"):
-    """Words of the answer: pieces that put together are its text, then once the whole as `final`.
+    """Words of the answer.
 
-    With `audio` a piece is one clause and follows its own sound: it is spoken in the samples from
-    `start` to `end` of the item, all of which were sent before. Spans leave no gap, so after n
-    samples the clauses that end by n were heard whole, and of the one that holds n a part. Sound
-    behind the last `end` belongs to a clause whose words are still to come.
+    With `audio`, they come just before their sound, which begins at the sample `start` of the item
+    and ends where the next words begin; `final` repeats the whole text once.
     """
 
     response: str
@@ -235,7 +233,6 @@ class Spoken(_Tagged, frozen=True, tag="spoken"):
     final: bool
     audio: bool = True
     start: int | None = None
-    end: int | None = None
 
 
 class AudioDelta(_Tagged, frozen=True, tag="audio"):

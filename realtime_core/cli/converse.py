@@ -34,6 +34,8 @@ _FAREWELL = 1.0
 async def converse(talk: Talk, screen: Screen) -> int:
     """Hold the conversation and give the exit code. Cancelling it leaves nothing behind."""
     failure = await _hold(talk, screen)
+    if talk.output is not None:
+        screen.say(f"what was heard is in {talk.output}")
     if failure is not None:
         complain(failure)
         return 1

@@ -104,7 +104,8 @@ async def sink(
         try:
             loud = await stack.enter_async_context(speaker(rate))
         except RealtimeException as refusal:
-            why = f"{refusal.error.what} The answer plays on the clock, unheard."
+            error = refusal.error
+            why = f"{error.what} {error.fix} The answer plays on the clock, unheard."
             yield ClockSink(keep, pace=pace), why
             return
         yield Kept(loud, keep), ""

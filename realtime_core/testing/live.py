@@ -7,6 +7,7 @@ be made late at random, which is what finds races.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -24,7 +25,7 @@ from .clock import TICK, run
 from .driven import stalls
 from .fold import Returned
 from .scripted import SCRIPTED, Peer, scripted
-from .timeline import Happening, Loses, Pushes, Raw, Says, Stale, Takes, Timeline, Waits
+from .timeline import Happening, Loses, Pushes, Raw, Says, Takes, Timeline, Waits
 
 __all__ = ("Performance", "perform", "performed")
 
@@ -88,6 +89,7 @@ async def perform(
         ):
             done.session = session
             tasks.start_soon(stand.consume, session.events())
+            await stand.ready.wait()
             for happening in timeline:
                 await stand.act(session, happening)
             stand.grant(inf)
@@ -104,17 +106,28 @@ class _Stand:
     def __init__(self, done: Performance) -> None:
         self._done = done
         self._peer: Peer | None = None
-        self._ends: dict[Peer, Loses] = {}
+        self._over = anyio.Event()
+        self._error: RealtimeError | None = None
+        self.ready = anyio.Event()
+        """Given when the first connection has come so far."""
         self._granted: float = 0
         self._changed = anyio.Event()
 
     async def script(self, peer: Peer) -> None:
         """Stand by until the timeline loses this connection, or the session hangs up."""
-        self._peer = peer
+        self._peer, self._over = peer, anyio.Event()
+        over, self._error = self._over, None
+        self.ready.set()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen, peer, over)
+            await over.wait()
+            tasks.cancel_scope.cancel()
+        if self._peer is peer and self._error is not None:
+            raise RealtimeException(self._error)
+
+    async def _listen(self, peer: Peer, over: anyio.Event) -> None:
         await peer.drain()
-        error = self._ends[peer].error if peer in self._ends else None
-        if error is not None:
-            raise RealtimeException(error)
+        over.set()
 
     def grant(self, count: float) -> None:
         """Let the consumer take so many more."""
@@ -136,6 +149,7 @@ class _Stand:
             self._granted -= 1
 
     async def act(self, session: RealtimeSession[Frame], happening: Happening) -> None:
+        """Let one thing happen; what a real session cannot be told is left out."""
         match happening:
             case Says():
                 await self._with_peer(Peer.say, *happening.events)
@@ -150,15 +164,13 @@ class _Stand:
                 self.grant(happening.count)
             case Waits():
                 await anyio.sleep(happening.ticks * TICK)
-            case Loses() if self._peer is not None and not happening.old:
-                self._ends[self._peer] = happening
-                await self._peer.link.aclose()
-            case Loses() | Stale():
+            case Loses() if not happening.old:
+                self._error = happening.error
+                self._over.set()
+            case _:
                 pass
 
     async def _with_peer(self, do: Callable[..., Any], *given: object) -> None:
         if self._peer is not None:
-            try:
+            with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
                 await do(self._peer, *given)
-            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                self._peer = None

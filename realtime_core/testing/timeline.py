@@ -117,5 +117,5 @@ def _one(fold: Fold, happening: Happening) -> None:
             fold.take(happening.count)
         case Waits():
             fold.wait(happening.ticks * TICK)
-        case Loses():
+        case _:
             fold.lose(happening.error, conn=fold.state.conn - 1 if happening.old else None)

@@ -126,7 +126,7 @@ def test_talking_over_an_answer_cuts_it_where_it_was_heard(
     kept = part.samples / part.rate + ANSWER_SECONDS
     assert seconds_of(out) == pytest.approx(kept)
     assert len(shown.latencies) == 2
-    assert not shown.remarks
+    assert shown.remarks == [f"what was heard is in {out}"]
 
 
 def test_an_answer_that_is_too_short_to_be_talked_over_is_no_failure(anyio_backend: str) -> None:

@@ -319,6 +319,8 @@ def test_leaving_the_block_cancels_what_still_runs(anyio_backend: str) -> None:
 def test_every_call_ends_and_none_twice(
     anyio_backend: str, ticks: list[int], cut: int, policies: list[ToolPolicy]
 ) -> None:
+    """Wherever an interruption comes, once the calls were taken."""
+
     async def work(ticks: int) -> int:
         await anyio.sleep(ticks * TICK)
         return ticks

@@ -296,11 +296,18 @@ def test_cancelling_while_a_device_is_opened_closes_it(device: Device, anyio_bac
     device.silent_opens = 9
 
     async def program() -> None:
-        with anyio.move_on_after(1):
-            async with speaker(24_000):
-                pass
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(opening)
+            while not device.opened:
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
 
-    run(program, backend=anyio_backend)
+    async def opening() -> None:
+        async with speaker(24_000):
+            pass
+
+    anyio.run(program, backend=anyio_backend)  # in real time: a thread decides when it is open
     assert len(device.opened) == 1
     assert device.returned()
 

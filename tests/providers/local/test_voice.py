@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 
 import anyio
+import anyio.lowlevel
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -47,8 +48,16 @@ async def test_a_spoken_question_gets_a_spoken_answer(
         assert session.statistics.output.received > session.output_format.rate // 2
 
 
+async def long_winded(messages: Sequence[Message]) -> AsyncGenerator[str]:
+    """Tell the story of every day of a month."""
+    for day in range(1, 30):
+        await anyio.lowlevel.checkpoint()
+        yield f"On day {day} the dog went for a walk in the park. "
+
+
 async def test_talking_over_the_answer_silences_it_and_what_was_said_is_answered() -> None:
-    async with open_session("local") as session, room(session) as inside:
+    provider = local(mind=long_winded)
+    async with open_session(provider) as session, room(session) as inside:
         stop = await spoken("Stop, please. What do bees make?")
         inside.say(*await spoken("Tell me a long story about a dog."))
         await inside.until(AudioOutput)
@@ -60,7 +69,7 @@ async def test_talking_over_the_answer_silences_it_and_what_was_said_is_answered
         assert 0.8 < part.samples / part.rate < 1.6
         assert part.samples < part.received
         assert [m.text for m in session.history if m.item == part.item] in ([part.text], [])
-        await inside.answered()
+        await inside.until(AudioOutput)
         assert re.search(r"bees", inside.heard_user, re.IGNORECASE)
         assert session.epoch == 1
         after = inside.events[inside.events.index(cut) :]
