@@ -35,7 +35,7 @@ from realtime_core.state import Phase, Received, State
 from realtime_core.testing.scripted import SCRIPTED, Peer, ScriptedCodec, scripted
 
 FORMAT = AudioFormat()
-R, I = ResponseId("r"), ItemId("i")
+R, ITEM = ResponseId("r"), ItemId("i")
 
 
 def plan(capabilities: Capabilities = SCRIPTED) -> Plan:
@@ -50,7 +50,7 @@ def speaking() -> tuple[ScriptedCodec, State, bytes]:
     state = State(plan(), "bench", codec=greeted, phase=Phase.OPEN)
     begun = encoder.encode(ResponseStarted(response=R))
     state = step(codec, state, Received(at=0.0, conn=0, wires=(begun,))).state
-    piece = AudioOutput(response=R, item=I, pcm=bytes(4800), format=FORMAT)
+    piece = AudioOutput(response=R, item=ITEM, pcm=bytes(4800), format=FORMAT)
     return codec, state, encoder.encode(piece)
 
 
@@ -81,7 +81,7 @@ async def _stream(events: int, burst: int) -> float:
     """Give the microseconds of one event from the far end of a memory link to the consumer."""
 
     async def script(peer: Peer) -> None:
-        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
+        piece = AudioOutput(response=R, item=ITEM, pcm=bytes(960), format=FORMAT)
         await peer.say(ResponseStarted(response=R))
         for _ in range(events // burst):
             await peer.say(*[piece] * burst)
@@ -103,7 +103,7 @@ async def _floor(events: int, burst: int) -> float:
     queue, filled = deque[object](), [anyio.Event()]
 
     async def produce() -> None:
-        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
+        piece = AudioOutput(response=R, item=ITEM, pcm=bytes(960), format=FORMAT)
         for _ in range(events // burst):
             for wire in [_ENCODER.encode(piece) for _ in range(burst)]:
                 queue.append(_SAID.decode(wire))
@@ -149,7 +149,7 @@ async def _interruption(seconds: int) -> tuple[float, float]:
     """Give the microseconds to the fence, and until the consumer holds `Interrupted`."""
 
     async def script(peer: Peer) -> None:
-        piece = AudioOutput(response=R, item=I, pcm=bytes(960), format=FORMAT)
+        piece = AudioOutput(response=R, item=ITEM, pcm=bytes(960), format=FORMAT)
         await peer.say(ResponseStarted(response=R), *[piece] * (50 * seconds))
         await peer.drain()
 

@@ -121,7 +121,7 @@ async def measure(mind: str, rounds: int) -> tuple[list[float], list[float]]:
                             break  # a short answer was over before the words came
                     turn.cancel_scope.cancel()
                 microphone.words = b""
-                await _quiet(session, speaker.take)
+                await _quiet(session)
             tasks.cancel_scope.cancel()
     return answers, silences
 
@@ -131,7 +131,7 @@ async def _cut(microphone: Microphone, words: bytes) -> None:
     microphone.say(words)
 
 
-async def _quiet(session: RealtimeSession[Frame], take: object) -> None:
+async def _quiet(session: RealtimeSession[Frame]) -> None:
     """Let the turn that the interrupting words made pass, up to its end."""
     with anyio.move_on_after(4):
         async for event in session.events():

@@ -52,6 +52,9 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(***)"
 
+    def __getstate__(self) -> object:
+        raise TypeError("a Secret cannot be pickled or copied to another process")
+
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("a Secret cannot be pickled or copied to another process")
 

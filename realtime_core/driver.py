@@ -230,9 +230,8 @@ class Driver:
             self.doors.pass_on(Close())
             while self.state.phase is not Phase.CLOSED and self.line is not None:
                 await self.changed.wait()
-        due = self.state.due.get(Timer.CLOSE)
-        if due is not None:
-            self.feed(Rang(at=max(due, self.clock()), timer=Timer.CLOSE))
+        if self.state.phase is not Phase.CLOSED:
+            self.feed(Lost(at=self.clock(), conn=self.state.conn))
 
     async def _guard(self, pump: Callable[..., Awaitable[None]], *given: object) -> None:
         try:

@@ -43,7 +43,8 @@ class _Fault(msgspec.Struct, frozen=True, tag_field="type", kw_only=True):
 
     def __str__(self) -> str:
         parts = (self.what, self.cause and f"Likely cause: {self.cause}", self.fix)
-        return " ".join(f"{part.removesuffix('.')}." for part in parts if part)
+        ended = (part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
+        return " ".join(ended)
 
 
 class AuthFailed(_Fault, frozen=True, tag="auth_failed"):

@@ -35,25 +35,33 @@ def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, U
     if refusal is not None:
         return Failure(refusal)
     config, warnings = wish, list[Warning]()
-    for field, lacking, without in (
-        ("history", wish.history and not capabilities.history, {"history": ()}),
+    heard, spoken = capabilities.audio_in, capabilities.audio_out
+    for field, lacking, without, words in (
+        (
+            "history",
+            bool(wish.history) and not capabilities.history,
+            (),
+            "takes no earlier messages",
+        ),
         (
             "transcribe_user",
             wish.transcribe_user and not capabilities.user_transcripts,
-            {"transcribe_user": False},
+            False,
+            "does not write down what the user says",
         ),
-        ("voice", _unknown_voice(capabilities, wish), {"voice": ""}),
+        ("voice", _unknown_voice(capabilities, wish), "", f"has no voice {wish.voice!r}"),
+        ("input_format", _lacks(heard, wish.input_format), None, "takes audio in another format"),
+        ("output_format", _lacks(spoken, wish.output_format), None, "speaks in another format"),
     ):
         if lacking:
-            config = replace(config, **without)
-            why = f"{capabilities.provider} has no such {field}"
-            warnings.append(Warning(field=field, why=why))
+            config = replace(config, **{field: without})
+            warnings.append(Warning(field=field, why=f"{capabilities.provider} {words}"))
     return Success(
         Plan(
             config,
             capabilities,
-            input_format=_agreed(wish.input_format, capabilities.audio_in),
-            output_format=_agreed(wish.output_format, capabilities.audio_out),
+            input_format=_agreed(config.input_format, heard),
+            output_format=_agreed(config.output_format, spoken),
             warnings=tuple(warnings),
         )
     )
@@ -64,7 +72,7 @@ def _refusal(capabilities: Capabilities, wish: SessionConfig) -> Unsupported | N
     lacks: tuple[tuple[bool, str, str], ...] = (
         (bool(wish.tools) and not capabilities.tools, "tools", "tools"),
         (
-            wish.modalities == ("text",) and not capabilities.text_out,
+            "audio" not in wish.modalities and not capabilities.text_out,
             "modalities",
             "answers in text alone",
         ),
@@ -89,7 +97,7 @@ def _refusal(capabilities: Capabilities, wish: SessionConfig) -> Unsupported | N
             return Unsupported(
                 what=f"The provider {capabilities.provider!r} does not offer {words}.",
                 cause="this provider or model lacks it",
-                fix=f"Leave `{field}` at its default, or choose another provider.",
+                fix=f"Choose another `{field}`, or another provider.",
                 field=field,
             )
     return None
@@ -99,7 +107,11 @@ def _unknown_voice(capabilities: Capabilities, wish: SessionConfig) -> bool:
     return bool(wish.voice and capabilities.voices) and wish.voice not in capabilities.voices
 
 
+def _lacks(offered: tuple[AudioFormat, ...], wish: AudioFormat | None) -> bool:
+    return wish is not None and bool(offered) and wish not in offered
+
+
 def _agreed(wish: AudioFormat | None, offered: tuple[AudioFormat, ...]) -> AudioFormat:
-    if wish is not None and (wish in offered or not offered):
+    if wish is not None:
         return wish
     return offered[0] if offered else PCM_24K

@@ -15,7 +15,7 @@ from returns.result import Failure, Result, Success
 from .capability import Capabilities
 from .codec import Codec
 from .config import SessionConfig
-from .errors import InvalidRequest, RealtimeError, Unsupported
+from .errors import InvalidRequest, RealtimeError, RealtimeException, Unsupported
 from .frames import Frame
 from .link import Dial
 from .plan import Plan, negotiate
@@ -63,7 +63,9 @@ def resolve(
     try:
         make = cast("Callable[..., Provider[Frame]]", found[head].load())
         return Success(make(model, **options))
-    except (ImportError, TypeError) as problem:
+    except RealtimeException as refusal:
+        return Failure(refusal.error)
+    except (ImportError, AttributeError, TypeError, ValueError) as problem:
         return Failure(
             InvalidRequest(
                 what=f"The provider {head!r} could not be built: {problem}.",

@@ -6,6 +6,7 @@ jitter ride in with the question. Schedules are data, so they compare, print and
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -85,8 +86,11 @@ class Exponential(_Policy, frozen=True, tag=True):
     factor: float = 2.0
 
     def delay(self, attempt: Attempt) -> Maybe[float]:
-        """Give the delay grown by the attempts so far (at most 2**63 times the base)."""
-        return Some(self.base * self.factor ** min(attempt.number, 63))
+        """Give the delay grown by the attempts so far; from the 63rd on it grows no more."""
+        try:
+            return Some(self.base * self.factor ** min(attempt.number, 63))
+        except OverflowError:
+            return Some(inf)
 
 
 class Capped(_Policy, frozen=True, tag=True):

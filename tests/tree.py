@@ -2,7 +2,7 @@
 
 `tree` is the modules with what they say of themselves, `providers` the table of abilities.
 """
-# ruff: noqa: T201 - it is a program
+
 
 from __future__ import annotations
 

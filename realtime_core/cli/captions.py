@@ -17,6 +17,7 @@ from ..events import (
     Connected,
     ConversationItem,
     Dropped,
+    Error,
     Interrupted,
     RealtimeEvent,
     Reconnected,
@@ -124,6 +125,10 @@ def _aside(event: RealtimeEvent) -> str | None:
             return f"calls {event.name}({event.arguments})"
         case ResponseDone(status="incomplete"):
             return "the answer ended early"
+        case ResponseDone(status="failed"):
+            return "the answer failed" + (f": {event.error.what}" if event.error else "")
+        case Error():
+            return f"error: {event.error.what}"
         case Warning():
             return f"{event.field}: {event.why}"
         case Dropped():

@@ -137,12 +137,18 @@ def decode(
                 seen["unknown"] += event.__struct_config__.tag == "unknown"
                 seen["faults"] += isinstance(event, Error)
                 put(encode(notation(event)) if json else _told(event))
-    finally:
-        note(
-            f"{seen['received']} messages received, {seen['sent']} sent (not decoded); "
-            f"{seen['events']} events, {seen['unknown']} unknown, {seen['faults']} faults"
-        )
+    except RealtimeException:
+        note(_summary(seen))
+        raise
+    note(_summary(seen))
     return 0
+
+
+def _summary(seen: Counter[str]) -> str:
+    return (
+        f"{seen['received']} messages received, {seen['sent']} sent (not decoded); "
+        f"{seen['events']} events, {seen['unknown']} unknown, {seen['faults']} faults"
+    )
 
 
 def _told(event: RealtimeEvent) -> str:

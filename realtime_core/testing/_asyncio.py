@@ -52,10 +52,11 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Give what is ready now; with nothing ready, jump by `timeout` seconds."""
+        working = self.loop.has_working_threads()  # asked first: one may end while we look
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        if self.loop.has_working_threads():
+        if working:
             return super().select(_POLL)
         if timeout is not None:
             self.loop.jump(timeout)

@@ -105,7 +105,7 @@ class _Stand:
 
     def __init__(self, done: Performance) -> None:
         self._done = done
-        self._peer: Peer | None = None
+        self._peers = list[Peer]()
         self._over = anyio.Event()
         self._error: RealtimeError | None = None
         self.ready = anyio.Event()
@@ -115,14 +115,15 @@ class _Stand:
 
     async def script(self, peer: Peer) -> None:
         """Stand by until the timeline loses this connection, or the session hangs up."""
-        self._peer, self._over = peer, anyio.Event()
-        over, self._error = self._over, None
+        self._peers.append(peer)
+        self._over = over = anyio.Event()
+        self._error = None
         self.ready.set()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen, peer, over)
             await over.wait()
             tasks.cancel_scope.cancel()
-        if self._peer is peer and self._error is not None:
+        if self._peers[-1] is peer and self._error is not None:
             raise RealtimeException(self._error)
 
     async def _listen(self, peer: Peer, over: anyio.Event) -> None:
@@ -171,6 +172,5 @@ class _Stand:
                 pass
 
     async def _with_peer(self, do: Callable[..., Any], *given: object) -> None:
-        if self._peer is not None:
-            with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-                await do(self._peer, *given)
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await do(self._peers[-1], *given)

@@ -179,6 +179,12 @@ def user(text: str, *, final: bool = False) -> UserTranscript:
         ((ToolCall(call=C1, name="f", arguments="{}"),), ["aside: calls f({})"]),
         ((ResponseDone(response=R1, status="incomplete"),), ["aside: the answer ended early"]),
         ((ResponseDone(response=R1, status="completed"),), []),
+        ((ResponseDone(response=R1, status="failed"),), ["aside: the answer failed"]),
+        (
+            (ResponseDone(response=R1, status="failed", error=TimedOut(what="late")),),
+            ["aside: the answer failed: late"],
+        ),
+        ((Error(error=TimedOut(what="late"), recoverable=True),), ["aside: error: late"]),
         ((Warning(field="voice", why="none"),), ["aside: voice: none"]),
         (
             (Dropped(lane="audio", reason="full", count=3, ms=60.0),),

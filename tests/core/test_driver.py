@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import ObjectStream
 from msgspec.structs import replace
 from returns.maybe import Maybe
 from returns.result import Result
@@ -49,7 +50,8 @@ from realtime_core import (
     open_session,
 )
 from realtime_core.codec import Outgoing
-from realtime_core.link import Link
+from realtime_core.faults import first_cause
+from realtime_core.link import Link, Wires
 from realtime_core.testing import no_leaks, run
 from realtime_core.testing.scripted import SCRIPTED, Peer, ScriptedCodec, scripted
 from tests.core.short import (
@@ -410,6 +412,75 @@ def test_closing_in_the_instant_of_dialling_ends_that_dialling(anyio_backend: st
         return anyio.current_time()
 
     assert run(program, backend=anyio_backend) == 0.0
+
+
+class Sore(ObjectStream[Wires]):
+    """A link that raises something of its own where it is cancelled, or at once."""
+
+    def __init__(self, link: Link, problem: BaseException, *, at_once: bool = False) -> None:
+        self._link = link
+        self._problem = problem
+        self._at_once = at_once
+
+    async def receive(self) -> Wires:
+        wires = await self._link.receive()
+        if self._at_once:
+            raise self._problem
+        return wires
+
+    async def send(self, item: Wires) -> None:
+        await self._link.send(item)
+        if b"Text" in item[0]:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise self._problem
+
+    async def send_eof(self) -> None:
+        await self._link.send_eof()
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
+
+
+def sore(problem: BaseException, **how: bool) -> Provider[Any]:
+    provider = scripted(drain)
+
+    @asynccontextmanager
+    async def dial(plan: Plan) -> AsyncGenerator[Link]:
+        async with provider.dial(plan) as link:
+            yield Sore(link, problem, **how)
+
+    return replace(provider, dial=dial)
+
+
+def test_a_link_that_fails_while_it_is_cancelled_does_not_hide_the_cancellation(
+    anyio_backend: str,
+) -> None:
+    async def program() -> float:
+        async with no_leaks():
+            with anyio.move_on_after(2.0) as patience:
+                async with open_session(sore(DefectError())) as session:
+                    await session.send(Text("x", turn="context"))
+                    await anyio.sleep_forever()
+            assert patience.cancelled_caught
+        return anyio.current_time()
+
+    assert run(program, backend=anyio_backend) == 2.0
+
+
+class Stop(BaseException):
+    """What nobody but the program itself should catch."""
+
+
+def test_what_is_no_exception_goes_through(anyio_backend: str) -> None:
+    async def program() -> None:
+        async with open_session(sore(Stop(), at_once=True)):
+            await anyio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as failure:
+        run(program, backend=anyio_backend)
+    assert isinstance(first_cause(failure.value), Stop)
 
 
 # --- hanging up -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core import ItemId
-from realtime_core.heard import KEPT, Delivered, Words, deliver, estimate, heard_words
+from realtime_core.heard import KEPT, Delivered, Words, add_words, deliver, estimate, heard_words
 from realtime_core.testing import TICK
 from tests.core.short import I1, I2, I3
 
@@ -82,6 +82,15 @@ def test_heard_words_are_a_beginning_of_the_words_received(
     words = Words(tuple(ends), joined if whole else None)
     said, _ = heard_words(words, heard, heard + more, RATE, complete=complete)
     assert words.text.startswith(said)
+
+
+def test_where_a_piece_begins_the_piece_before_it_has_ended() -> None:
+    words = add_words(Words(), "One ", (0, None))
+    words = add_words(words, "two ", (50, None))
+    assert words.pieces == (("One ", 50), ("two ", None))
+    words = add_words(add_words(words, "three ", (90, 120)), "four", None)
+    assert words.pieces == (("One ", 50), ("two ", 90), ("three ", 120), ("four", None))
+    assert words.text == "One two three four"
 
 
 def test_nothing_heard_leaves_no_words_and_that_is_exact() -> None:

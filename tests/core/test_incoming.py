@@ -11,6 +11,7 @@ from returns.result import Result, Success
 from realtime_core import (
     AgentTranscript,
     AudioOutputDone,
+    Close,
     Coded,
     ConversationItem,
     Disconnected,
@@ -33,6 +34,7 @@ from realtime_core import (
     UserTranscript,
     Wire,
 )
+from realtime_core.codec import Outgoing
 from realtime_core.testing.fold import Fold
 from realtime_core.testing.scripted import ScriptedCodec
 from tests.core.short import (
@@ -256,6 +258,18 @@ def test_a_notice_of_interruption_lifts_the_barrier() -> None:
     assert not session.state.barrier
 
 
+def test_a_notice_that_names_a_past_response_cuts_nothing_that_came_after() -> None:
+    session = answering()
+    session.push(Interrupt())
+    say(session, done(R1, "cancelled"), started(R2), sound(480, I2, R2))
+    taken(session)
+    say(session, Interrupted(response=R1, cause="provider"))
+    assert session.state.epoch == 1
+    assert taken(session) == []
+    say(session, Interrupted(response=R2, cause="provider"))
+    assert of(Interrupted, taken(session))[0].fenced == (R2,)
+
+
 def test_a_recoverable_error_is_passed_on_and_changes_nothing_else() -> None:
     session = opened()
     before = session.state
@@ -313,6 +327,21 @@ class Deaf(ScriptedCodec):
 
     def decode(self, state: int, wire: Wire) -> Result[Coded[int], RealtimeError]:
         return Success(Coded(state + 1))
+
+
+class Chatty(ScriptedCodec):
+    """A codec that has something to say when it takes leave."""
+
+    def encode(self, state: int, frame: Outgoing) -> Result[Coded[int], RealtimeError]:
+        return Success(Coded(state, (), (SpeechStopped(),)))
+
+
+def test_what_a_codec_says_as_it_takes_leave_is_counted_and_dropped() -> None:
+    session = opened()
+    session.codec = Chatty()
+    session.push(Close())
+    assert taken(session) == []
+    assert counts(session) == {"after close": 1}
 
 
 def test_a_message_that_says_nothing_changes_only_the_codecs_state() -> None:

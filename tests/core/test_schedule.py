@@ -232,3 +232,7 @@ def test_a_typical_policy_reads_as_it_is_said() -> None:
     delays = [told(policy.delay(Attempt(number, random=0.5))) for number in range(7)]
     assert delays == [0.375, 0.75, 1.5, 3.0, 6.0, None, None]
     assert policy.delay(Attempt(4, elapsed=55.0)) is Nothing
+
+
+def test_a_delay_beyond_all_numbers_is_cut_by_its_cap() -> None:
+    assert Exponential(1.0, 1e6).capped(30.0).delay(Attempt(60)) == Some(30.0)

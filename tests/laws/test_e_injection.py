@@ -18,10 +18,12 @@ from realtime_core import incoming, interruption, lifecycle, moment
 from realtime_core.driver import Driver
 from realtime_core.errors import InvalidRequest
 from realtime_core.events import Error, RealtimeEvent
+from realtime_core.frames import Interrupt
 from realtime_core.line import Line
-from realtime_core.session import Events
+from realtime_core.session import Events, open_session
 from realtime_core.state import Timer
-from realtime_core.testing import Injection, PointsFailed, every_point
+from realtime_core.testing import TICK, Injection, PointsFailed, every_point, no_leaks
+from realtime_core.testing.scripted import Peer, scripted
 from tests.laws.scenarios import PUMPS, Conversation
 from tests.laws.stories import BACKENDS
 
@@ -61,6 +63,70 @@ class TestWhateverIsDone:
 
     def test_defect_of_the_codec(self, backend: str, drive: str) -> None:
         assert at_every_instant(backend, drive, "poison") > 20
+
+
+class TestOpening:
+    """39, 40. An owner who gives up while the provider has yet to acknowledge the session."""
+
+    @staticmethod
+    async def scenario(point: Injection) -> None:
+        async def reluctant(peer: Peer) -> None:
+            await anyio.sleep(TICK)
+            await peer.next()
+            await anyio.sleep(TICK)
+            await peer.welcome()
+            await peer.drain()
+
+        scope = anyio.CancelScope()
+        reached = list[str]()
+
+        async def own() -> None:
+            with scope:
+                reached.append("opening")
+                async with open_session(scripted(reluctant, welcome=False)):
+                    reached.append("open")
+                    await anyio.sleep(TICK)
+                    reached.append("done")
+                reached.append("left")
+
+        async with no_leaks():
+            await point.drive(own(), scope.cancel)
+        assert scope.cancelled_caught is (reached[-1] != "left")
+
+    @both
+    def test_every_instant(self, backend: str) -> None:
+        assert every_point(self.scenario, backend=backend) > 4
+
+
+class TestWithin:
+    """25, in part. What runs within an epoch ends at its next wait once the epoch is fenced."""
+
+    @staticmethod
+    async def scenario(point: Injection) -> None:
+        epochs = list[int]()
+        async with open_session(scripted(Peer.drain)) as session:
+
+            async def work() -> None:
+                with session.within() as scope:
+                    for _ in range(5):
+                        await anyio.sleep(TICK)
+                        epochs.append(session.epoch)
+                assert scope.cancelled_caught is (len(epochs) < 5)
+
+            await point.drive(work(), lambda: session.send_nowait(Interrupt()))
+            with session.within():
+                await anyio.sleep(TICK)
+                assert len(epochs) == 5 or session.epoch == 1
+        assert epochs.count(1) <= 1
+
+    @both
+    def test_every_instant(self, backend: str) -> None:
+        assert every_point(self.scenario, backend=backend) >= 10
+
+    def test_fault_fences_no_scope(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Driver, "_cancel_scopes", lambda self, epoch: None)
+        with pytest.raises(PointsFailed):
+            every_point(self.scenario)
 
 
 class TestPlanted:

@@ -4,7 +4,6 @@
 
 The camera films a drawn sign here; any async iterator of JPEG pictures will do.
 """
-# ruff: noqa: T201 - it is a program
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@
 
 Without a recording the local voice asks the question itself.
 """
-# ruff: noqa: T201 - it is a program
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 No key, no waiting: python -m pytest tests/recipes/downstream_test_example.py
 """
-# ruff: noqa: T201
 
 from __future__ import annotations
 

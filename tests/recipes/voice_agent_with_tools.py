@@ -4,7 +4,6 @@
 
 Talk over it and the sound stops, a running `weather` is cancelled, a running `reserve` is not.
 """
-# ruff: noqa: T201 - it is a program
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def test_cancelling_while_a_device_is_opened_closes_it(device: Device, anyio_bac
     async def program() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(opening)
-            while not device.opened:
+            while not device.opened:  # noqa: ASYNC110 - a thread's doing
                 await anyio.sleep(0.001)
             await anyio.sleep(0.05)
             tasks.cancel_scope.cancel()
