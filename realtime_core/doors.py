@@ -52,7 +52,7 @@ class Doors:
         Raises `RealtimeException` if the frame is refused or the session is closed. Cancelling
         while it waits leaves the frame unsent; an urgent frame is taken even when cancelled.
         """
-        self._check(frame)
+        self.check(frame)
         if frame.urgent:
             self._through(frame)
             return
@@ -74,7 +74,7 @@ class Doors:
 
     def send_nowait(self, frame: Frame) -> None:
         """Push a frame without ever waiting: it is taken, dropped by policy, or refused."""
-        self._check(frame)
+        self.check(frame)
         if not self._straight(frame):
             self._queue(frame)
 
@@ -89,8 +89,10 @@ class Doors:
 
     # --- in the caller's form -----------------------------------------------------------------
 
-    def _check(self, frame: Frame) -> None:
-        """Refuse audio that cannot be sent, before it waits."""
+    def check(self, frame: Frame) -> None:
+        """Refuse audio and pictures that cannot be sent, before they wait."""
+        if isinstance(frame, Video) and self._driver.state.plan.config.fps <= 0:
+            raise RealtimeException(_switched_off())
         if not isinstance(frame, Audio):
             return
         if len(frame.pcm) % frame.format.sample_size:
@@ -124,10 +126,10 @@ class Doors:
 
     def _due(self) -> bool:
         """Tell whether a picture may be sent now; if so, it is the one."""
-        at = self._driver.clock()
+        at, fps = self._driver.clock(), self._driver.state.plan.config.fps
         if at < self.inlet.video_at:
             return False
-        self.inlet.video_at = at + 1 / self._driver.state.plan.config.fps
+        self.inlet.video_at = at + 1 / fps if fps > 0 else at
         return True
 
     def _queue(self, frame: Frame) -> None:
@@ -229,4 +231,12 @@ def _ragged(frame: Audio) -> InvalidRequest:
         what=f"{len(frame.pcm)} bytes are no whole number of samples.",
         cause=f"one sample of this format has {frame.format.sample_size} bytes",
         fix="Push whole samples, or name the true format: Audio(pcm, AudioFormat(...)).",
+    )
+
+
+def _switched_off() -> InvalidRequest:
+    return InvalidRequest(
+        what="No pictures are sent in this session.",
+        cause="`fps` of its configuration is not above zero",
+        fix="Give `SessionConfig.fps` a value such as 1.0.",
     )

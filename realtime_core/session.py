@@ -109,7 +109,12 @@ class RealtimeSession(Generic[F_contra]):
     """
 
     frames: MemoryObjectSendStream[F_contra]
-    """The queue in; a frame refused here becomes an `Error` event. Closing it closes only it."""
+    """The queue in, where a stream is handier than calls: first in, first out, urgent frames too.
+
+    A frame refused here becomes an `Error` event. Closing it closes only it; once the session is
+    over it raises `anyio.BrokenResourceError`. Frames of this queue and frames given to `send` or
+    `send_nowait` at the same time have no order among each other.
+    """
     session_id: str
     """A UUID of this session, kept over reconnects."""
     _driver: Driver
@@ -206,11 +211,13 @@ class RealtimeSession(Generic[F_contra]):
     ) -> None:
         """Send a spoken turn: raw PCM (default: the session's input format), then silence.
 
-        Waits for room and drops nothing, whatever the lane's policy. The silence lets the provider
+        Waits for room, whatever the lane's policy: nothing is dropped to make it, though a sliding
+        lane still drops what has grown too old. The silence lets the provider
         notice the end of the turn; under manual turns the turn is ended instead.
         """
         del participant  # no wire of today carries it; kept for those that will
         form = format or self.input_format
+        self._driver.doors.check(Audio(pcm, form))
         manual = self.config.turn_detection.mode == "manual"
         if manual:
             await self._driver.doors.send(ActivityStart(), patient=True)

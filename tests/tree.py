@@ -3,7 +3,6 @@
 `tree` is the modules with what they say of themselves, `providers` the table of abilities.
 """
 
-
 from __future__ import annotations
 
 import ast

@@ -473,6 +473,30 @@ def test_the_rate_of_pictures_changes_with_the_configuration(anyio_backend: str)
     assert [at for at, frame in heard if isinstance(frame, Video)] == [0.5, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("fps", [0.0, -1.0])
+def test_a_session_that_sends_no_pictures_says_so(anyio_backend: str, fps: float) -> None:
+    async def program(session: RealtimeSession[Frame]) -> None:
+        with pytest.raises(RealtimeException) as refusal:
+            await session.send(Video(b"1"))
+        assert "fps" in str(refusal.value)
+
+    assert play(anyio_backend, program, fps=fps) == []
+
+
+def test_a_picture_that_waits_when_pictures_are_switched_off_is_the_last(
+    anyio_backend: str,
+) -> None:
+    async def program(session: RealtimeSession[Frame]) -> None:
+        for number in range(2):
+            session.send_nowait(Video(str(number).encode()))
+        session.send_nowait(UpdateSession(replace(session.config, fps=0.0)))
+        await anyio.sleep(2.0)
+        assert session.connected
+
+    heard = play(anyio_backend, program)
+    assert [frame.image for _, frame in heard if isinstance(frame, Video)] == [b"0", b"1"]
+
+
 # --- the queue --------------------------------------------------------------------------------
 
 

@@ -22,11 +22,13 @@ from realtime_core import (
     ConversationItem,
     CreateResponse,
     Disconnected,
+    Frame,
     InvalidRequest,
     Message,
     Plan,
     Provider,
     RealtimeException,
+    RealtimeSession,
     SessionClosed,
     SessionConfig,
     Spaced,
@@ -323,6 +325,14 @@ def test_a_spoken_turn_is_followed_by_the_silence_that_ends_it(anyio_backend: st
     frames = spoken(anyio_backend, able, lambda session: session.simple_audio_response(speech))
     pcm = b"".join(frame.pcm for frame in of(Audio, frames))
     assert pcm == speech + bytes(2 * 2400)
+
+
+def test_a_spoken_turn_that_cannot_be_sent_whole_is_refused_whole(anyio_backend: str) -> None:
+    async def call(session: RealtimeSession[Frame]) -> None:
+        with pytest.raises(RealtimeException):
+            await session.simple_audio_response(bytes(4_801))
+
+    assert spoken(anyio_backend, SCRIPTED, call) == []
 
 
 def test_a_spoken_turn_may_come_in_another_format(anyio_backend: str) -> None:

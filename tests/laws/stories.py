@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -24,6 +25,7 @@ from realtime_core.testing.timeline import Timeline, act, welcome
 
 __all__ = (
     "BACKENDS",
+    "SEEDS",
     "Story",
     "audio",
     "catches",
@@ -42,6 +44,9 @@ __all__ = (
 
 many = settings(max_examples=max(75, settings().max_examples))
 """For laws that are cheap to try."""
+
+SEEDS = range(5) if os.environ.get("REALTIME_LAWS") == "deep" else range(1)
+"""Orders in which trio runs tasks that are ready together."""
 
 BACKENDS = ("asyncio", "trio")
 _CODEC = ScriptedCodec()
@@ -121,7 +126,7 @@ def is_perishable(event: RealtimeEvent) -> bool:
     return event.kind is Kind.PERISHABLE
 
 
-def catches(law: Callable[[T], None], among: st.SearchStrategy[T], tries: int = 600) -> None:
+def catches(law: Callable[[T], None], among: st.SearchStrategy[T], tries: int = 3_000) -> None:
     """Require that a law is broken somewhere: the fault that is planted now must be seen."""
 
     def broken(case: T) -> bool:
