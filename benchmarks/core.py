@@ -188,11 +188,12 @@ def interruption() -> list[Row]:
 
 
 def import_cost() -> list[Row]:
+    rss = "int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20"
     code = (
-        "import time,resource,sys;a=time.process_time();import realtime_core;"
-        "print(time.process_time()-a, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)"
+        "import time;a=time.process_time();import realtime_core;"
+        f"print(time.process_time()-a, {rss})"
     )
-    base = "import resource;print(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)"
+    base = f"import time; print(0, {rss})"
 
     def run(program: str) -> tuple[float, float]:
         out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

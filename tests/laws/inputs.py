@@ -16,7 +16,6 @@ from realtime_core import (
     ClearAudio,
     Close,
     CommitAudio,
-    Dropped,
     Frame,
     Lanes,
     Latest,
@@ -245,8 +244,3 @@ async def _push(session: RealtimeSession[Frame], story: Input, came: Came, check
         if check is not None:
             check(session)
     return refused
-
-
-def dropped(came: Came) -> int:
-    """Give how many frames the events report as dropped."""
-    return sum(event.count for event in came.events if isinstance(event, Dropped))

@@ -18,10 +18,10 @@ from realtime_core import incoming, interruption, lifecycle, moment
 from realtime_core.driver import Driver
 from realtime_core.errors import InvalidRequest
 from realtime_core.events import Error, RealtimeEvent
-from realtime_core.frames import Interrupt
+from realtime_core.frames import Close, Interrupt
 from realtime_core.line import Line
 from realtime_core.session import Events, open_session
-from realtime_core.state import Timer
+from realtime_core.state import Phase, Timer
 from realtime_core.testing import TICK, Injection, PointsFailed, every_point, no_leaks
 from realtime_core.testing.scripted import Peer, scripted
 from tests.laws.scenarios import PUMPS, Conversation
@@ -195,6 +195,14 @@ class TestPlanted:
         )
         hang_up = Line.hang_up
         monkeypatch.setattr(Line, "hang_up", lambda self, deadline: hang_up(self, math.inf))
+
+        async def patient(self: Driver) -> None:
+            with anyio.CancelScope(shield=True):
+                self.doors.pass_on(Close())
+                while self.state.phase is not Phase.CLOSED:
+                    await self.changed.wait()
+
+        monkeypatch.setattr(Driver, "_end", patient)
         self.seen("consumer", "close", mute=True)
 
     def test_43_a_failure_that_ends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
