@@ -211,6 +211,7 @@ class Floor:
         self._given = None
         if closing.problem is not None:
             self._outbox.say(complaint(closing.problem))
+            self._unsay(given, len(given.unsounded))
         calls = self._call(given.response, given.calls)
         ending = given.end(closing.status, closing.problem)
         self._outbox.say(*given.whole(), *calls, ending)
@@ -242,11 +243,15 @@ class Floor:
         if given is not None:
             given.reply.cut()
             unsent = len("".join(self._outbox.take_back(given.response)) or given.unsounded)
-            if unsent:
-                kept = given.text[: len(given.text) - unsent]
-                self.conversation = self.conversation.cut(given.item, kept)
+            self._unsay(given, unsent)
             self._outbox.say(given.end("cancelled"))
             self._moved()
+
+    def _unsay(self, given: Given, characters: int) -> None:
+        """Take back the last words of an answer, of which no sound was sent."""
+        if characters:
+            given.text = given.text[: len(given.text) - characters]
+            self.conversation = self.conversation.cut(given.item, given.text)
 
 
 def _plan(settings: wire.Settings, want: Want) -> Plan:

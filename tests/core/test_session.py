@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any, cast
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 import pytest
 from msgspec.structs import replace
+from returns.result import Failure, Success
 
 from realtime_core import (
     PCM_16K,
@@ -37,6 +40,7 @@ from realtime_core import (
     Unavailable,
     Unsupported,
     open_session,
+    provider,
 )
 from realtime_core.codec import Outgoing
 from realtime_core.outlet import Tally
@@ -184,13 +188,9 @@ def test_a_provider_that_hangs_up_before_it_acknowledges_is_unavailable(
 def test_a_provider_is_found_by_its_name(
     anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from importlib.metadata import EntryPoint
-
-    from realtime_core import provider as module
-
-    entry = EntryPoint("here", f"{__name__}:made", module.GROUP)
-    monkeypatch.setattr(module, "entry_points", lambda group: [entry])
-    monkeypatch.setitem(__import__("sys").modules, __name__, Here)
+    entry = EntryPoint("here", f"{__name__}:made", provider.GROUP)
+    monkeypatch.setattr(provider, "entry_points", lambda group: [entry])
+    monkeypatch.setitem(sys.modules, __name__, cast("Any", Here))
 
     async def program() -> None:
         async with open_session("here:large", colour="red") as session:
@@ -410,8 +410,6 @@ def test_a_format_the_provider_does_not_take_is_converted_to_one_it_does(
 
 
 def test_a_provider_may_agree_in_its_own_way(anyio_backend: str) -> None:
-    from returns.result import Failure, Success
-
     def agree(able: Any, wish: SessionConfig) -> Any:
         if wish.voice == "nobody":
             return Failure(Unsupported(what="No such voice."))
