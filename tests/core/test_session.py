@@ -46,7 +46,7 @@ from realtime_core.codec import Outgoing
 from realtime_core.outlet import Tally
 from realtime_core.testing import run
 from realtime_core.testing.scripted import SCRIPTED, Peer, scripted
-from tests.core.short import E1, R1, done, listening, names, of, sound, started, words
+from tests.core.short import E1, NO, R1, done, listening, names, of, sound, started, words
 
 
 async def drain(peer: Peer) -> None:
@@ -185,13 +185,25 @@ def test_a_provider_that_hangs_up_before_it_acknowledges_is_unavailable(
     assert isinstance(refusal(anyio_backend, scripted(script, welcome=False)), Unavailable)
 
 
-def test_a_provider_is_found_by_its_name(
-    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Here:
+    """Stands for the package of a provider."""
+
+    @staticmethod
+    def made(model: str, *, colour: str) -> Provider[Any]:
+        if colour == "black":
+            raise RealtimeException(NO)
+        return scripted(drain, replace(SCRIPTED, note=f"{model} {colour}"))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("here", f"{__name__}:made", provider.GROUP)
     monkeypatch.setattr(provider, "entry_points", lambda group: [entry])
     monkeypatch.setitem(sys.modules, __name__, cast("Any", Here))
 
+
+@pytest.mark.usefixtures("here")
+def test_a_provider_is_found_by_its_name(anyio_backend: str) -> None:
     async def program() -> None:
         async with open_session("here:large", colour="red") as session:
             assert session.capabilities.note == "large red"
@@ -199,12 +211,9 @@ def test_a_provider_is_found_by_its_name(
     run(program, backend=anyio_backend)
 
 
-class Here:
-    """Stands for the package of a provider."""
-
-    @staticmethod
-    def made(model: str, *, colour: str) -> Provider[Any]:
-        return scripted(drain, replace(SCRIPTED, note=f"{model} {colour}"))
+@pytest.mark.usefixtures("here")
+def test_a_provider_that_refuses_its_options_says_why_itself(anyio_backend: str) -> None:
+    assert refusal(anyio_backend, "here", colour="black") == NO
 
 
 # --- events -----------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ def shown(value: object) -> Iterator[str]:
         lambda: msgspec.to_builtins(value),
         lambda: pickle.dumps(value),
         lambda: copy.deepcopy(value),
+        value.__getstate__,
         lambda: format(value, ">40"),
         lambda: hash(value),
         lambda: int(value),  # type: ignore[call-overload]

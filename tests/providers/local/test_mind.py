@@ -375,8 +375,9 @@ async def test_a_real_answer_is_stopped_and_the_next_one_begins_at_once() -> Non
 @pytest.mark.models
 async def test_a_real_conversation_that_is_too_long_is_still_answered() -> None:
     mind = await load_mind("small")
-    talk = [user("x " * 1_400), assistant("I see."), user("y " * 1_400), assistant("Fine.")]
-    assert await whole(mind.answer([*talk, user("z " * 600 + "Hello.")], max_tokens=3))
+    story = "The dog went for a walk. " * 120
+    talk = [user(story), assistant("I see."), user(story), assistant("Fine.")]
+    assert await whole(mind.answer([*talk, user(story[:1_200] + "What do bees make?")]))
 
 
 @pytest.mark.anyio
