@@ -87,14 +87,15 @@ class Lanes(msgspec.Struct, frozen=True):
 
     audio: Policy = Slide()
     video: Policy = Latest()
-    control: Policy = Suspend(cap=1_024)
+    control: Suspend = Suspend(cap=1_024)
 
 
 class Outlet(msgspec.Struct, frozen=True):
     """The buffer between provider and consumer: large, because a small one makes the session deaf.
 
     At the cap the provider's connection is no longer read (`pause`), the oldest audio is dropped,
-    counted (`drop`), or the session ends with a typed error (`fail`).
+    counted (`drop`), or the session ends with a typed error (`fail`). Far beyond any conversation
+    there is a cap on the number of events too, at which reading pauses.
     """
 
     seconds: float = 120.0

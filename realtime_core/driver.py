@@ -93,7 +93,7 @@ class Driver:
     def feed(self, given: Input) -> RealtimeError | None:
         """Let the machine decide, and do what it says; gives why a pushed frame was refused.
 
-        Never waits. A failure of the provider's codec ends the session, not the caller.
+        Never waits. A failure of the provider's codec ends the session and is given as the reason.
         """
         try:
             transition = step(self.provider.codec, self.state, given)

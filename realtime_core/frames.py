@@ -1,7 +1,7 @@
 """What a caller pushes in: a closed union of frozen values.
 
 Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Heard`,
-`Interrupt`, `Close`) take effect at once, whatever is queued.
+`Interrupt`, `Close`) take effect at once when they are sent by a call, whatever waits in a lane.
 """
 
 from __future__ import annotations
