@@ -98,7 +98,7 @@ def test_voice_and_instructions_reach_the_session(realtime: Realtime) -> None:
 def test_an_unknown_voice_is_a_warning(realtime: Realtime) -> None:
     ran = realtime("talk", "parrot", "--text", "hi", "--voice", "nobody", *FAST)
     assert ran.code == 0
-    assert "voice: parrot has no such voice" in ran.out
+    assert "voice: parrot has no voice 'nobody'" in ran.out
 
 
 def test_a_picture_at_the_end_asks_what_is_seen(realtime: Realtime, tmp_path: Path) -> None:
