@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from importlib.util import find_spec
@@ -251,3 +253,15 @@ def test_the_table_of_providers_is_true() -> None:
     shown = re.search(r"^<!-- providers.*-->\n((?:\|.*\|\n)+)", section("Providers"), re.MULTILINE)
     assert shown is not None
     assert shown[1].strip() == providers(), "print it with: python -m tests.tree providers"
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("line", [line for line in TYPED if "/realtime " in line])
+def test_a_line_to_type_does_what_it_says(line: str, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "realtime_core.cli", *shlex.split(line)[1:]]
+    ran = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    assert ran.returncode == 0, ran.stderr
+    if "--output" in line:
+        with wave.open(str(tmp_path / "answer.wav")) as heard:
+            assert heard.getnframes() > heard.getframerate() // 4
+        assert re.search(r"you: .*bees", ran.stdout + ran.stderr, re.IGNORECASE)
