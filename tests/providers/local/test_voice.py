@@ -11,7 +11,9 @@ import anyio.lowlevel
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.recordings import ABSENT, errors, others, prompts, words
 from realtime_core import (
+    AudioFormat,
     AudioOutput,
     Interrupted,
     Message,
@@ -134,3 +136,17 @@ async def test_a_picture_with_words_is_read() -> None:
         inside.say(*await spoken("What does the sign say?"))
         await inside.answered()
         assert re.search(r"open\s*sunday", inside.answer, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_people_are_understood_and_answered(number: int) -> None:
+    people = [one for one in others() if len(words(one.text)) <= 12] + list(prompts()[:40:20])
+    if len(people) <= number:
+        pytest.skip(ABSENT)
+    person = people[number]
+    async with open_session("local") as session, room(session) as inside:
+        inside.say(person.pcm(), AudioFormat(rate=16_000))
+        await inside.answered()
+        said, heard = words(person.text), words(inside.heard_user)
+        assert errors(said, heard) <= len(said) // 3
+        assert inside.answer
