@@ -60,7 +60,7 @@ configs = st.builds(
         ),
         max_size=3,
     ).map(tuple),
-    lanes=st.builds(Lanes, policies, policies, policies),
+    lanes=st.builds(Lanes, policies, policies, st.builds(Suspend, st.integers(1, 9_000))),
     outlet=st.builds(Outlet, st.floats(1, 600), st.sampled_from(("pause", "drop", "fail"))),
     retry=st.just(Exponential().jittered().both(Recurs(3))),
     options=st.dictionaries(words, st.none() | st.booleans() | counts | words, max_size=3),

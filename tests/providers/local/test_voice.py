@@ -60,7 +60,7 @@ async def long_winded(messages: Sequence[Message]) -> AsyncGenerator[str]:
 async def test_talking_over_the_answer_silences_it_and_what_was_said_is_answered() -> None:
     provider = local(mind=long_winded)
     async with open_session(provider) as session, room(session) as inside:
-        stop = await spoken("Stop, please. What do bees make?")
+        stop = await spoken("Please tell me what bees make.")
         inside.say(*await spoken("Tell me a long story about a dog."))
         await inside.until(AudioOutput)
         await anyio.sleep(1.0)
