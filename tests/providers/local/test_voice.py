@@ -68,7 +68,7 @@ async def test_talking_over_the_answer_silences_it_and_what_was_said_is_answered
         cut = await inside.until(Interrupted)
         assert isinstance(cut, Interrupted)
         (part,) = cut.heard
-        assert 0.8 < part.samples / part.rate < 1.6
+        assert 0.5 < part.samples / part.rate < 3.0
         assert part.samples < part.received
         assert [m.text for m in session.history if m.item == part.item] in ([part.text], [])
         await inside.until(AudioOutput)
