@@ -82,6 +82,8 @@ class Driver:
         self.crash: BaseException | None = None
         """The first failure of a task that should not fail."""
         self.line: Line | None = None
+        self.watchers: tuple[Callable[[Input, Transition], object], ...] = ()
+        """Told of every transition, before its effects happen; must neither wait nor raise."""
         self._random = random
         self._timers: dict[Timer, float] = {}
         self._timers_changed = Signal()
@@ -99,10 +101,12 @@ class Driver:
             transition = step(self.provider.codec, self.state, given)
         except Exception as problem:  # a codec's defect must not hit the caller's task
             return self.fail(problem)
-        self._apply(transition)
+        self._apply(given, transition)
         return transition.refused
 
-    def _apply(self, transition: Transition) -> None:
+    def _apply(self, given: Input, transition: Transition) -> None:
+        for watch in self.watchers:
+            watch(given, transition)
         before, self.state = self.state.phase, transition.state
         for effect in transition.effects:
             self._perform(effect)
@@ -169,7 +173,7 @@ class Driver:
             transition = step(self.provider.codec, self.state, lost)
         except Exception:  # the first cause is kept; here only the end matters
             transition = _broken(self.state, at, error)
-        self._apply(transition)
+        self._apply(lost, transition)
         return error
 
     def push(self, frame: Frame) -> RealtimeError | None:

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import random as randomness
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast, overload
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
 from uuid import uuid4
 
 import anyio
@@ -31,9 +38,9 @@ from .frames import ActivityEnd, ActivityStart, Audio, Frame, Interrupt, Text
 from .lane import Balance, LaneName
 from .outlet import Tally
 from .provider import Provider, resolve
-from .state import Phase
+from .state import Input, Phase, State, Transition
 
-__all__ = ("Events", "RealtimeSession", "Statistics", "open_session")
+__all__ = ("Events", "Opening", "RealtimeSession", "Recorder", "Statistics", "open_session")
 
 F_contra = TypeVar("F_contra", contravariant=True)
 X = TypeVar("X")
@@ -257,6 +264,45 @@ class RealtimeSession(Generic[F_contra]):
 _SETTINGS = frozenset(field.name for field in fields(SessionConfig))
 
 
+class Recorder(Protocol):
+    """Writes down a session from its first transition on."""
+
+    def __call__(
+        self, provider: Provider[Any], state: State
+    ) -> AbstractContextManager[Callable[[Input, Transition], object]]:
+        """Begin, with the state before the first transition; the watcher is told of each."""
+        ...
+
+
+class Opening(AbstractAsyncContextManager[RealtimeSession[F_contra]], Generic[F_contra]):
+    """A session that opens when its block is entered; made by `open_session`, for one use."""
+
+    __slots__ = ("_held", "_open", "recorders")
+
+    def __init__(
+        self,
+        open: Callable[
+            [tuple[Recorder, ...]], AbstractAsyncContextManager[RealtimeSession[F_contra]]
+        ],
+    ) -> None:
+        self._open = open
+        self._held: AbstractAsyncContextManager[RealtimeSession[F_contra]] | None = None
+        self.recorders: tuple[Recorder, ...] = ()
+
+    async def __aenter__(self) -> RealtimeSession[F_contra]:
+        self._held = self._open(self.recorders)
+        return await self._held.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        assert self._held is not None  # noqa: S101 - entered before
+        return await self._held.__aexit__(kind, raised, trace)
+
+
 @overload
 def open_session(
     provider: str,
@@ -266,7 +312,7 @@ def open_session(
     clock: Callable[[], float] = ...,
     random: Callable[[], float] = ...,
     **settings: Any,  # noqa: ANN401 - as below
-) -> AbstractAsyncContextManager[RealtimeSession[Frame]]: ...
+) -> Opening[Frame]: ...
 
 
 @overload
@@ -278,11 +324,10 @@ def open_session(
     clock: Callable[[], float] = ...,
     random: Callable[[], float] = ...,
     **settings: Any,  # noqa: ANN401 - as below
-) -> AbstractAsyncContextManager[RealtimeSession[F_contra]]: ...
+) -> Opening[F_contra]: ...
 
 
-@asynccontextmanager
-async def open_session(
+def open_session(
     provider: str | Provider[Any],
     config: SessionConfig | None = None,
     *,
@@ -290,7 +335,7 @@ async def open_session(
     clock: Callable[[], float] = anyio.current_time,
     random: Callable[[], float] = randomness.random,  # noqa: S311 - jitter, no secret
     **settings: Any,
-) -> AsyncGenerator[RealtimeSession[Any]]:
+) -> Opening[Any]:
     """Open a session with a provider (`"local"`, `"openai:gpt-realtime"`, or a `Provider`).
 
     Further keywords are fields of `SessionConfig` (`voice="marin"`), or options of the provider.
@@ -298,22 +343,30 @@ async def open_session(
     typed error. Leaving the block, in any way, closes the session within its close deadline and
     leaves no task, socket or timer behind; a remote fault is no exception but the last event.
     """
-    wish = {name: settings.pop(name) for name in list(settings) if name in _SETTINGS}
-    made = _provider(provider, settings)
-    base = config if config is not None else made.defaults
-    plan = made.agree(made.capabilities, replace(base, **wish))
-    if isinstance(plan, Failure):
-        raise RealtimeException(plan.failure())
-    name = session_id or str(uuid4())
-    push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
-    driver = Driver(made, plan.unwrap(), name, pull, clock=clock, random=random)
-    with push, pull:
-        async with driver.run():
-            while driver.state.phase is Phase.CONNECTING:
-                await driver.changed.wait()
-            if driver.state.ending is not None:
-                raise RealtimeException(driver.state.ending) from driver.crash
-            yield RealtimeSession(push, name, driver)
+
+    @asynccontextmanager
+    async def opened(recorders: tuple[Recorder, ...]) -> AsyncGenerator[RealtimeSession[Any]]:
+        wish = {name: settings[name] for name in settings.keys() & _SETTINGS}
+        options = {name: settings[name] for name in settings.keys() - _SETTINGS}
+        made = _provider(provider, options)
+        base = config if config is not None else made.defaults
+        plan = made.agree(made.capabilities, replace(base, **wish))
+        if isinstance(plan, Failure):
+            raise RealtimeException(plan.failure())
+        name = session_id or str(uuid4())
+        push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
+        driver = Driver(made, plan.unwrap(), name, pull, clock=clock, random=random)
+        with push, pull, ExitStack() as recordings:
+            for recorder in recorders:
+                driver.watchers += (recordings.enter_context(recorder(made, driver.state)),)
+            async with driver.run():
+                while driver.state.phase is Phase.CONNECTING:
+                    await driver.changed.wait()
+                if driver.state.ending is not None:
+                    raise RealtimeException(driver.state.ending) from driver.crash
+                yield RealtimeSession(push, name, driver)
+
+    return Opening(opened)
 
 
 def _provider(provider: str | Provider[Any], options: dict[str, Any]) -> Provider[Any]:
