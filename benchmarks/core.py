@@ -1,4 +1,4 @@
-"""What the core costs: a step, an event end to end, an interruption, the import.
+"""What the core costs: a step, an event end to end, the import.
 
 Floors are measured in the same run; targets are ratios or flatness, because machines are noisy.
 """
@@ -20,7 +20,6 @@ from realtime_core import (
     AudioFormat,
     AudioOutput,
     Capabilities,
-    Interrupted,
     ItemId,
     Plan,
     ResponseDone,
@@ -145,48 +144,6 @@ def end_to_end(backend: str) -> list[Row]:
     return rows
 
 
-async def _interruption(seconds: int) -> tuple[float, float]:
-    """Give the microseconds to the fence, and until the consumer holds `Interrupted`."""
-
-    async def script(peer: Peer) -> None:
-        piece = AudioOutput(response=R, item=ITEM, pcm=bytes(960), format=FORMAT)
-        await peer.say(ResponseStarted(response=R), *[piece] * (50 * seconds))
-        await peer.drain()
-
-    async with open_session(scripted(script)) as session:
-        events = session.events()
-        async for event in events:
-            if isinstance(event, ResponseStarted):
-                break
-        start = time.perf_counter()
-        await session.interrupt()
-        fenced = time.perf_counter()
-        async for event in events:
-            if isinstance(event, Interrupted):
-                break
-            assert not isinstance(event, AudioOutput), "stale sound after an interruption"
-        return (fenced - start) * 1e6, (time.perf_counter() - start) * 1e6
-
-
-def interruption() -> list[Row]:
-    rows = []
-    floor = 0.0
-    for seconds in (0, 10, 119):
-        runs = [anyio.run(_interruption, seconds) for _ in range(9)]
-        fence, seen = (statistics.median(values) for values in zip(*runs, strict=True))
-        floor = floor or seen
-        rows.append(
-            Row(
-                f"interrupt with {seconds} s queued: fence / seen",
-                f"{fence:.0f} / {seen:.0f} us",
-                f"{floor:.0f} us (empty)",
-                f"{seen / floor:.1f} x",
-                "<= 1 ms, flat",
-            )
-        )
-    return rows
-
-
 def import_cost() -> list[Row]:
     rss = "int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20"
     code = (
@@ -211,7 +168,7 @@ def import_cost() -> list[Row]:
 
 
 def main() -> None:
-    rows = step_cost() + end_to_end("asyncio") + end_to_end("trio") + interruption() + import_cost()
+    rows = step_cost() + end_to_end("asyncio") + end_to_end("trio") + import_cost()
     show("Core", rows)
 
 

@@ -33,6 +33,7 @@ from .config import (
     Suspend,
     ToolSpec,
     TurnDetection,
+    TwoPhase,
 )
 from .epoch import CallId, Epoch, ItemId, RequestId, ResponseId, is_stale
 from .errors import (
@@ -64,10 +65,12 @@ from .events import (
     Dropped,
     Error,
     HeardItem,
+    Held,
     Interrupted,
     Kind,
     RealtimeEvent,
     Reconnected,
+    Released,
     ResponseDone,
     ResponseStarted,
     ResponseText,
@@ -92,7 +95,9 @@ from .frames import (
     CreateResponse,
     Frame,
     Heard,
+    Hold,
     Interrupt,
+    Release,
     Text,
     ToolResult,
     UpdateSession,
@@ -100,6 +105,7 @@ from .frames import (
     VoiceFrame,
 )
 from .link import Dial, Link, Wires
+from .mapping import mapped, resampled
 from .plan import Plan, negotiate
 from .provider import Provider, installed, resolve
 from .schedule import Attempt, Exponential, Recurs, Schedule, Spaced
@@ -141,6 +147,8 @@ __all__ = (
     "Frame",
     "Heard",
     "HeardItem",
+    "Held",
+    "Hold",
     "IncompleteTurn",
     "InternalFault",
     "Interrupt",
@@ -166,6 +174,8 @@ __all__ = (
     "RealtimeSession",
     "Reconnected",
     "Recurs",
+    "Release",
+    "Released",
     "RequestId",
     "ResponseDone",
     "ResponseId",
@@ -194,6 +204,7 @@ __all__ = (
     "ToolSpec",
     "TruncateItem",
     "TurnDetection",
+    "TwoPhase",
     "Unavailable",
     "Unknown",
     "Unsupported",
@@ -207,7 +218,9 @@ __all__ = (
     "Wires",
     "installed",
     "is_stale",
+    "mapped",
     "negotiate",
     "open_session",
+    "resampled",
     "resolve",
 )

@@ -28,6 +28,7 @@ __all__ = (
     "ToolPolicy",
     "ToolSpec",
     "TurnDetection",
+    "TwoPhase",
 )
 
 Authority = Literal["provider", "local", "application"]
@@ -48,6 +49,11 @@ class Secret:
     def reveal(self) -> str:
         """Give the secret itself; only the transport that sends it should ask."""
         return self._source if isinstance(self._source, str) else self._source()
+
+    @property
+    def held(self) -> str | None:
+        """The secret, where it is held here; None where it is asked for anew, and not asked."""
+        return self._source if isinstance(self._source, str) else None
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -102,6 +108,25 @@ class Outlet(msgspec.Struct, frozen=True):
     policy: Literal["pause", "drop", "fail"] = "pause"
 
 
+class TwoPhase(msgspec.Struct, frozen=True):
+    """A barge-in in two phases: held at the onset of sound, cut once that is confirmed as speech.
+
+    What confirms first cuts: duration, words, the application's `Interrupt`, or the provider, when
+    it answers the new turn. Speech that ends unconfirmed releases the answer where it was held.
+    """
+
+    confirm_ms: int | None = 1_000
+    """Speech of this length confirms, the silence that tells its end included; None: none does.
+
+    A provider that only says that it has interrupted tells of no length.
+    """
+    confirm_words: int | None = 1
+    """As many recognised words confirm; None: words are not waited for."""
+    deadline_ms: int = 3_000
+    """A hold that is still undecided after this time is decided."""
+    at_deadline: Literal["confirm", "release"] = "release"
+
+
 class TurnDetection(msgspec.Struct, frozen=True):
     """Who decides that a turn of the user began and ended, and who may start a barge-in."""
 
@@ -113,6 +138,8 @@ class TurnDetection(msgspec.Struct, frozen=True):
     silence_ms: int | None = None
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     idle_timeout_ms: int | None = None
+    two_phase: TwoPhase | None = None
+    """Hold first, cut when confirmed; None: cut at the onset."""
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -170,6 +197,8 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the provider must have acknowledged the session."""
     barrier_timeout: float = 2.0
     """Seconds after an interruption until an unanswered response is settled by us."""
+    grace_timeout: float = 2.0
+    """Seconds that a cancelled tool handler has to leave before its call is reported cancelled."""
     close_timeout: float = 2.0
     """Seconds that closing may take although the peer is mute."""
     options: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])

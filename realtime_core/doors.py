@@ -6,21 +6,31 @@ reach the wire in the order in which they were taken in, converted only when the
 
 from __future__ import annotations
 
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
-from anyio import ClosedResourceError, Lock
+from anyio import Lock
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
-from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
 from .audio.format import AudioFormat
 from .config import Suspend
 from .errors import InvalidRequest, RealtimeError, RealtimeException
-from .frames import ActivityEnd, Audio, ClearAudio, Close, CommitAudio, Frame, Video
+from .frames import (
+    ActivityEnd,
+    Audio,
+    ClearAudio,
+    Close,
+    CommitAudio,
+    Frame,
+    Interrupt,
+    Text,
+    ToolResult,
+    Video,
+)
 from .lane import Inlet, lane_of
 from .line import Line
+from .machine import takes_no_result
 from .plan import Plan
 from .state import Phase
 
@@ -28,22 +38,19 @@ if TYPE_CHECKING:
     from .audio.convert import Conversion, ConversionState
     from .driver import Driver
 
-__all__ = ("Doors",)
+__all__ = ("Doors", "whole")
 
 
 class Doors:
     """Takes frames from the caller and keeps them until the connection has room."""
 
-    def __init__(
-        self, plan: Plan, driver: Driver, frames: MemoryObjectReceiveStream[Frame]
-    ) -> None:
+    def __init__(self, plan: Plan, driver: Driver) -> None:
         self.inlet = Inlet(plan.config.lanes)
         self._driver = driver
         self._target = plan.input_format
         self._formats = {plan.input_format}
         """Formats of which is known that they can be sent."""
         self._conversion: tuple[Conversion, ConversionState] | None = None
-        self._frames = frames
         self._turns = {name: Lock(fast_acquire=True) for name in self.inlet.balances}
 
     async def send(self, frame: Frame, *, patient: bool = False) -> None:
@@ -57,6 +64,7 @@ class Doors:
             self._through(frame)
             return
         await checkpoint_if_cancelled()
+        frame = self._cut(frame)
         if patient or isinstance(self.inlet.policy(frame), Suspend):
             await self._room(frame)
         if not self._straight(frame):
@@ -75,28 +83,34 @@ class Doors:
     def send_nowait(self, frame: Frame) -> None:
         """Push a frame without ever waiting: it is taken, dropped by policy, or refused."""
         self.check(frame)
+        frame = self._cut(frame)
         if not self._straight(frame):
             self._queue(frame)
 
-    async def forward(self) -> None:
-        """Push what comes through the session's queue; a refused frame becomes an `Error` event."""
-        with suppress(ClosedResourceError):
-            async for frame in self._frames:
-                try:
-                    await self.send(frame)
-                except RealtimeException as refusal:
-                    self._driver.refuse(refusal.error)
+    def _cut(self, frame: Frame) -> Frame:
+        """Let words that interrupt do so now, although they themselves have to wait."""
+        able = self._driver.state.plan.capabilities
+        if not isinstance(frame, Text) or frame.turn != "interrupt" or not able.text_in:
+            return frame
+        if self._driver.state.phase.ending or self._clear:
+            return frame
+        self._driver.push(Interrupt())
+        return replace(frame, turn="queue")
 
     # --- in the caller's form -----------------------------------------------------------------
 
     def check(self, frame: Frame) -> None:
-        """Refuse audio and pictures that cannot be sent, before they wait."""
-        if isinstance(frame, Video) and self._driver.state.plan.config.fps <= 0:
+        """Refuse audio and pictures that cannot be sent, and results nobody wants, at once."""
+        state = self._driver.state
+        if isinstance(frame, Video) and state.plan.config.fps <= 0:
             raise RealtimeException(_switched_off())
+        if isinstance(frame, ToolResult) and not state.phase.ending:
+            unwanted = takes_no_result(state, frame.call)
+            if unwanted is not None:
+                raise RealtimeException(unwanted)
         if not isinstance(frame, Audio):
             return
-        if len(frame.pcm) % frame.format.sample_size:
-            raise RealtimeException(_ragged(frame))
+        whole(frame)
         if frame.format not in self._formats:
             self._converter(frame.format)
             self._formats.add(frame.format)
@@ -105,16 +119,20 @@ class Doors:
         driver = self._driver
         if frame.urgent or driver.state.phase.ending:
             return self._through(frame)
-        line = driver.line
-        if (
-            driver.state.phase is not Phase.OPEN
-            or line is None
-            or line.backed_up
-            or not self.inlet.empty
-            or (isinstance(frame, Video) and not self._due())
-        ):
+        if not self._clear or (isinstance(frame, Video) and not self._due()):
             return False
         return self._through(frame)
+
+    @property
+    def _clear(self) -> bool:
+        """Whether the connection has room and nothing waits ahead."""
+        line = self._driver.line
+        return (
+            self._driver.state.phase is Phase.OPEN
+            and line is not None
+            and not line.backed_up
+            and self.inlet.empty
+        )
 
     def _through(self, frame: Frame) -> bool:
         refused = self.pass_on(frame)
@@ -154,7 +172,8 @@ class Doors:
             refused = self.pass_on(frame)
             if refused is not None:
                 self.inlet.refuse(frame)
-                self._driver.refuse(refused)
+                if refused.code != "call_void":  # wanted when it was pushed: nobody's mistake
+                    self._driver.refuse(refused)
 
     def pass_on(self, frame: Frame) -> RealtimeError | None:
         """Hand a frame to the machine, behind what must go first; gives why it was refused.
@@ -219,11 +238,16 @@ class Doors:
         """Drop everything that waits; nothing can be pushed any more."""
         self.inlet.abandon("closed")
         self.inlet.drops.clear()
-        self._frames.close()
 
     def _report(self) -> None:
         while self.inlet.drops:
             self._driver.shed(*self.inlet.drops.popleft())
+
+
+def whole(frame: Frame) -> None:
+    """Refuse audio that ends inside a sample."""
+    if isinstance(frame, Audio) and len(frame.pcm) % frame.format.sample_size:
+        raise RealtimeException(_ragged(frame))
 
 
 def _ragged(frame: Audio) -> InvalidRequest:

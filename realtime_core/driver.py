@@ -11,23 +11,24 @@ from contextlib import asynccontextmanager
 from typing import Any, assert_never
 
 import anyio
-from anyio import CancelScope
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec.structs import replace
 
 from .doors import Doors
-from .epoch import Epoch, is_stale
+from .epoch import CallId
 from .errors import InternalFault, InvalidRequest, RealtimeError, RealtimeException
 from .events import Disconnected
 from .faults import fault_of, first_cause, uncancelled
-from .frames import Close, Frame
+from .frames import Close, Frame, Interrupt
+from .guard import Guard
 from .line import Line
 from .link import Link
 from .machine import step
+from .moment import played
 from .outlet import Outlet
 from .plan import Plan
 from .provider import Provider
+from .scopes import Scopes
 from .signals import Signal
 from .state import (
     Arm,
@@ -36,12 +37,16 @@ from .state import (
     Disarm,
     Effect,
     Emit,
+    Entered,
     Fence,
     Hangup,
     Input,
+    Left,
     Linked,
     Lost,
+    Pause,
     Phase,
+    Purged,
     Pushed,
     Rang,
     Received,
@@ -49,14 +54,21 @@ from .state import (
     Send,
     Shed,
     State,
+    Stop,
     Timer,
     Transition,
 )
 
-__all__ = ("Driver",)
+__all__ = ("Driver", "Watcher")
 
 _BATCH = 32 * 1024
 """Bytes of messages that are handed to a connection at a time, unless one is larger."""
+
+Watcher = Callable[[Input, Transition], RealtimeError | None]
+"""Is told of every transition, before its effects happen; must neither wait nor raise.
+
+What it gives is reported as an `Error` event, once the effects have happened.
+"""
 
 
 class Driver:
@@ -67,7 +79,6 @@ class Driver:
         provider: Provider[Any],
         plan: Plan,
         session_id: str,
-        frames: MemoryObjectReceiveStream[Frame],
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
@@ -76,19 +87,23 @@ class Driver:
         self.clock = clock
         self.state = State(plan, session_id, history=plan.config.history)
         self.outlet = Outlet(plan.config.outlet)
-        self.doors = Doors(plan, self, frames)
+        self.doors = Doors(plan, self)
         self.changed = Signal()
         """Given after every transition, and when a connection has ended."""
         self.crash: BaseException | None = None
         """The first failure of a task that should not fail."""
         self.line: Line | None = None
-        self.watchers: tuple[Callable[[Input, Transition], object], ...] = ()
-        """Told of every transition, before its effects happen; must neither wait nor raise."""
+        self.watchers: tuple[Watcher, ...] = ()
         self._random = random
         self._timers: dict[Timer, float] = {}
         self._timers_changed = Signal()
-        self._scopes: dict[CancelScope, Epoch] = {}
+        self.scopes = Scopes()
+        self.guard = Guard()
         self._tasks: TaskGroup | None = None
+
+    def played(self) -> float:
+        """Give the time up to which what the consumer has taken can have been played."""
+        return played(self.state, self.clock())
 
     # --- the interpreter ----------------------------------------------------------------------
 
@@ -105,8 +120,8 @@ class Driver:
         return transition.refused
 
     def _apply(self, given: Input, transition: Transition) -> None:
-        for watch in self.watchers:
-            watch(given, transition)
+        sound = self.guard.watch(self.state, given, transition)
+        complaints = [watch(given, transition) for watch in self.watchers]
         before, self.state = self.state.phase, transition.state
         for effect in transition.effects:
             self._perform(effect)
@@ -114,9 +129,17 @@ class Driver:
         self.changed.give()
         if self.state.phase is not before:
             self._moved()
+        if self.outlet.purged:
+            calls, self.outlet.purged = self.outlet.purged, ()
+            self.feed(Purged(at=self.clock(), calls=calls))
         if self.outlet.unread[0]:
             (count, ms), self.outlet.unread = self.outlet.unread, (0, 0.0)
             self.shed("outlet", "unread", count, ms)
+        if not sound and not (isinstance(given, Pushed) and isinstance(given.frame, Interrupt)):
+            self.push(Interrupt(cause="local"))
+        for complaint in complaints:
+            if complaint is not None:
+                self.refuse(complaint)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -127,7 +150,11 @@ class Driver:
                     self.line.put(effect.wires)
             case Fence():
                 self.outlet.fence(effect.epoch)
-                self._cancel_scopes(effect.epoch)
+                self.scopes.fence(effect)
+            case Pause():
+                self.scopes.pause(effect.on)
+            case Stop():
+                self.scopes.stop(effect.calls)
             case Arm():
                 self._timers[effect.timer] = effect.at
                 self._timers_changed.give()
@@ -135,27 +162,25 @@ class Driver:
                 self._timers.pop(effect.timer, None)
                 self._timers_changed.give()
             case Dial():
-                assert self._tasks is not None  # noqa: S101 - dialling follows `run`
-                self.line = Line(effect.conn)
-                self._tasks.start_soon(self._guard, self._connect, self.line)
+                self._dial(effect.conn)
             case Hangup():
-                if self.line is not None and self.line.conn == effect.conn:
-                    timeout = self.state.plan.config.close_timeout
-                    self.line.hang_up(anyio.current_time() + timeout)
+                self._hang_up(effect.conn)
             case _:
                 assert_never(effect)
 
-    def _cancel_scopes(self, epoch: Epoch) -> None:
-        for scope in [s for s, bound in self._scopes.items() if is_stale(bound, epoch)]:
-            del self._scopes[scope]
-            scope.cancel()
+    def _dial(self, conn: int) -> None:
+        assert self._tasks is not None  # noqa: S101 - dialling follows `run`
+        self.line = Line(conn)
+        self._tasks.start_soon(self._guard, self._connect, self.line)
+
+    def _hang_up(self, conn: int) -> None:
+        if self.line is not None and self.line.conn == conn:
+            self.line.hang_up(anyio.current_time() + self.state.plan.config.close_timeout)
 
     def _moved(self) -> None:
         """Do what comes with a new phase: what waited may go once open; all ends when closed."""
         if self.state.phase is Phase.CLOSED:
-            for scope in self._scopes:
-                scope.cancel()
-            self._scopes.clear()
+            self.scopes.end()
             self.doors.shut()
             if self.line is not None:
                 self.line.scope.cancel()
@@ -188,16 +213,10 @@ class Driver:
         """Report a drop."""
         self.feed(Shed(at=self.clock(), lane=lane, reason=reason, count=count, ms=ms))
 
-    def enter(self, scope: CancelScope, epoch: Epoch) -> None:
-        """Cancel this scope when its epoch is fenced; at once if it already is."""
-        if is_stale(epoch, self.state.epoch) or self.state.phase is Phase.CLOSED:
-            scope.cancel()
-        else:
-            self._scopes[scope] = epoch
-
-    def leave(self, scope: CancelScope) -> None:
-        """Forget a scope that has ended."""
-        self._scopes.pop(scope, None)
+    def handled(self, call: CallId, *, begins: bool) -> None:
+        """Tell the machine that a handler begins to run for a call, or has left its scope."""
+        at = self.clock()
+        self.feed(Entered(at=at, call=call) if begins else Left(at=at, call=call))
 
     # --- pumps --------------------------------------------------------------------------------
 
@@ -211,7 +230,6 @@ class Driver:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._guard, self._ring)
-            tasks.start_soon(self._guard, self.doors.forward)
             self.feed(Begun(at=self.clock()))
             try:
                 yield

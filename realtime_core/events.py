@@ -24,6 +24,7 @@ __all__ = (
     "AudioOutput",
     "AudioOutputDone",
     "Cause",
+    "Confirmed",
     "Connected",
     "ConversationItem",
     "Disconnected",
@@ -31,10 +32,12 @@ __all__ = (
     "Error",
     "Event",
     "HeardItem",
+    "Held",
     "Interrupted",
     "Kind",
     "RealtimeEvent",
     "Reconnected",
+    "Released",
     "ResponseDone",
     "ResponseStarted",
     "ResponseText",
@@ -52,6 +55,8 @@ __all__ = (
 )
 
 Cause = Literal["provider", "local", "app", "connection", "close"]
+Confirmed = Literal["duration", "words", "provider", "deadline"]
+"""What turned a hold into an interruption."""
 Status = Literal["completed", "cancelled", "incomplete", "failed", "interrupted", "lost", "closed"]
 
 
@@ -142,7 +147,10 @@ class Disconnected(Event, frozen=True, kw_only=True, tag=_snake):
 
 
 class SpeechStarted(Event, frozen=True, kw_only=True, tag=_snake):
-    """The user starts to speak; `audio_ms` counts the input audio sent so far."""
+    """The user starts to speak; `audio_ms` counts the input audio sent so far.
+
+    `item` names what is being said, where the provider does.
+    """
 
     audio_ms: float | None = None
 
@@ -173,6 +181,23 @@ class Interrupted(Event, frozen=True, kw_only=True, tag=_snake):
     cause: Cause
     heard: tuple[HeardItem, ...] = ()
     fenced: tuple[ResponseId, ...] = ()
+    confirmed: Confirmed | None = None
+    """What confirmed it, where the answer was held first and the application did not decide."""
+
+
+class Held(Event, frozen=True, kw_only=True, tag=_snake):
+    """Somebody may have begun to speak: the answer is held until it is cut or released."""
+
+    cause: Literal["provider", "local"]
+
+
+class Released(Event, frozen=True, kw_only=True, tag=_snake):
+    """It was nothing: the held answer goes on where it was held."""
+
+    reason: Literal["app", "ended", "words", "deadline"]
+    """Who or what said so: the speech ended, or held no words, before it was confirmed."""
+    partial: bool = False
+    """The provider had cancelled the answer by itself: only what had arrived of it goes on."""
 
 
 class ToolCallCancelled(Event, frozen=True, kw_only=True, tag=_snake):
@@ -323,6 +348,8 @@ RealtimeEvent = (
     | SpeechStarted
     | SpeechStopped
     | Interrupted
+    | Held
+    | Released
     | ToolCallCancelled
     | Dropped
     | Warning

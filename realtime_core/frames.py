@@ -1,7 +1,8 @@
 """What a caller pushes in: a closed union of frozen values.
 
-Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Heard`,
-`Interrupt`, `Close`) take effect at once when they are sent by a call, whatever waits in a lane.
+Ordinary frames keep the order of the pushes and may wait in a lane; urgent ones (`Heard`, `Hold`,
+`Release`, `Interrupt`, `Close`) take effect at once when they are sent by a call, whatever waits in
+a lane.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ __all__ = (
     "CreateResponse",
     "Frame",
     "Heard",
+    "Hold",
     "Interrupt",
+    "Release",
     "Text",
     "ToolResult",
     "UpdateSession",
@@ -111,6 +114,23 @@ class UpdateSession(_Frame, frozen=True):
     config: SessionConfig
 
 
+class Hold(_Frame, frozen=True, gc=False):
+    """Somebody may have begun to speak: hold the answer until it is cut or released.
+
+    Changes nothing where nothing is audible. `TurnDetection.two_phase` says what decides the hold
+    besides `Interrupt` and `Release`; without it an answer of the provider's own or the default
+    deadline does.
+    """
+
+    urgent: ClassVar[bool] = True
+
+
+class Release(_Frame, frozen=True, gc=False):
+    """It was nothing: let a held answer go on where it was held."""
+
+    urgent: ClassVar[bool] = True
+
+
 class Interrupt(_Frame, frozen=True, gc=False):
     """Fall silent now: everything said so far and not yet heard is stale.
 
@@ -138,6 +158,8 @@ VoiceFrame = (
     | ClearAudio
     | CreateResponse
     | UpdateSession
+    | Hold
+    | Release
     | Interrupt
     | Close
 )

@@ -22,29 +22,37 @@ from .events import (
     ConversationItem,
     Disconnected,
     Error,
+    Held,
     Interrupted,
     Kind,
     RealtimeEvent,
     Reconnected,
+    Released,
     ResponseDone,
     ResponseStarted,
     ResponseText,
     ResumptionHandle,
     SpeechStarted,
+    SpeechStopped,
+    Status,
     ToolCall,
     ToolCallCancelled,
     Unknown,
     UserTranscript,
 )
 from .heard import add_words
-from .interruption import interrupt, passed, settle
+from .holding import confirm, hold, hold_cut, speech_stopped, weigh
+from .interruption import end_calls, interrupt, passed, settle
 from .lifecycle import connected, lost
 from .moment import Moment, arm, count, emit, remember, tell
-from .requests import settle_request
+from .requests import continue_tools, settle_request
 from .state import Lost, State, Timer
 from .turn import Call, Item, Response, put_call, put_item, put_response
 
 __all__ = ("judge",)
+
+_CUT: frozenset[Status] = frozenset({"cancelled", "interrupted"})
+"""How a provider ends an answer that it cuts by itself."""
 
 _Judge = Callable[[State, Moment, Any], State]
 
@@ -84,7 +92,9 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
         epoch = wish.epoch
         state = settle_request(state, wish.id)
     else:
-        epoch = Epoch(state.epoch - 1) if state.barrier else state.epoch
+        ghost = state.barrier
+        state = state if ghost or _goes_on(state) else confirm(state, now, "provider")
+        epoch = Epoch(state.epoch - 1) if ghost else state.epoch
         event = replace(event, request=None)
     stale = epoch < state.epoch
     response = Response(epoch, state.conn, fenced=stale)
@@ -99,6 +109,14 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
         state = replace(state, ledger=put_response(state.ledger, id, response))
         state, _ = tell(state, now, CancelResponse(id))
     return state
+
+
+def _goes_on(state: State) -> bool:
+    """Tell whether the provider, by itself, takes up the result of a tool, and not a new turn."""
+    ledger = state.ledger
+    newest = list(ledger.responses.values())[-1:]
+    answered = any(ledger.calls[id].outcome == "sent" for last in newest for id in last.calls)
+    return answered and state.plan.capabilities.tool_reply == "automatic"
 
 
 def _item(state: State, event: RealtimeEvent) -> Item:
@@ -180,26 +198,41 @@ def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
 def _done(state: State, now: Moment, event: ResponseDone) -> State:
     if event.response is None or _live(state, event) is None:
         return count(state, "late event")
+    response = state.ledger.responses[event.response]
+    if state.holding is not None and event.status in _CUT and not response.fenced:
+        state = replace(state, holding=replace(state.holding, partial=True))
     return settle(state, now, event.response, event.status, usage=event.usage, error=event.error)
 
 
 def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
     emit(state, now, event)
-    if state.plan.config.turn_detection.authority != "provider":
+    turns = state.plan.config.turn_detection
+    if turns.authority != "provider":
         return state
+    if turns.two_phase is not None:
+        return hold(state, now, "provider", event.item)
     return interrupt(state, now, "provider")
+
+
+def _speech_stopped(state: State, now: Moment, event: SpeechStopped) -> State:
+    emit(state, now, event)
+    return speech_stopped(state, now)
 
 
 def _notice(state: State, now: Moment, event: Interrupted) -> State:
     """Follow the provider, unless it speaks of a response that is past."""
     named = state.ledger.responses.get(event.response) if event.response is not None else None
     if event.response is None or (named is not None and named.epoch == state.epoch):
-        state = interrupt(state, now, "provider")
+        if state.plan.config.turn_detection.two_phase is not None:
+            state = hold_cut(state, now, event.response)
+        else:
+            state = interrupt(state, now, "provider")
     return passed(replace(state, barrier=False), now)
 
 
 def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
     emit(state, now, event)
+    state = weigh(state, now, event)
     if not event.final or not event.text:
         return state
     message = Message("user", event.text, item=event.item)
@@ -209,15 +242,13 @@ def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
 
 def _cancelled(state: State, now: Moment, event: ToolCallCancelled) -> State:
     calls = state.ledger.calls
-    void = {
-        id: replace(calls[id], outcome="cancelled")
-        for id in event.calls
-        if id in calls and calls[id].outcome == "open"
-    }
+    void = [id for id in event.calls if id in calls and calls[id].outcome == "open"]
     if not void:
         return count(state, "late event")
-    emit(state, now, replace(event, calls=tuple(void)))
-    return replace(state, ledger=replace(state.ledger, calls={**calls, **void}))
+    state = end_calls(state, now, void, "cancelled")
+    for response in dict.fromkeys(calls[id].response for id in void):
+        state = continue_tools(state, now, response)
+    return state
 
 
 def _handle(state: State, now: Moment, event: ResumptionHandle) -> State:
@@ -254,6 +285,7 @@ _JUDGES: dict[type[RealtimeEvent], _Judge] = {
     ToolCall: _tool_call,
     ToolCallCancelled: _cancelled,
     SpeechStarted: _speech_started,
+    SpeechStopped: _speech_stopped,
     Interrupted: _notice,
     UserTranscript: _user_words,
     ResumptionHandle: _handle,
@@ -262,4 +294,6 @@ _JUDGES: dict[type[RealtimeEvent], _Judge] = {
     Unknown: _unknown,
     Disconnected: _improper,
     Reconnected: _improper,
+    Held: _improper,
+    Released: _improper,
 }

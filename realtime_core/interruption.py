@@ -7,13 +7,17 @@ context, keep the conversation as heard, announce once with the cause.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
 from msgspec.structs import replace
 
 from .codec import CancelResponse, DeleteItem, TruncateItem
-from .epoch import Epoch, ItemId, ResponseId
+from .epoch import CallId, Epoch, ItemId, ResponseId
 from .errors import RealtimeError
 from .events import (
     Cause,
+    Confirmed,
     ConversationItem,
     HeardItem,
     Interrupted,
@@ -22,48 +26,77 @@ from .events import (
     ToolCallCancelled,
     Usage,
 )
-from .heard import heard_words
-from .moment import Moment, arm, disarm, emit, keep, tell
+from .heard import Delivered, heard_words
+from .moment import Moment, arm, disarm, emit, keep, let_go, played, tell
 from .requests import continue_tools, release
-from .state import Fence, Phase, State, Timer
-from .turn import Ledger, forget, heard_samples, open_responses, put_response, running
+from .state import Arm, Fence, Phase, State, Stop, Timer
+from .turn import Call, Ledger, forget, heard_samples, open_responses, put_response, running
 
-__all__ = ("interrupt", "passed", "settle", "settle_all", "settle_stale", "void_calls")
+__all__ = (
+    "end_calls",
+    "interrupt",
+    "passed",
+    "reached",
+    "report_left",
+    "report_overdue",
+    "settle",
+    "settle_all",
+    "settle_stale",
+    "void_calls",
+)
 
 _REMEMBERED = 64
 """Answers we asked for that are overdue: known by name until they come, the newest of them."""
 
 
-def interrupt(state: State, now: Moment, cause: Cause) -> State:
+def interrupt(
+    state: State,
+    now: Moment,
+    cause: Cause,
+    *,
+    confirmed: Confirmed | None = None,
+) -> State:
     """Make everything said and not yet heard stale.
 
     Automatic causes change nothing where nothing can be cut; the application's own interrupt
-    always raises the epoch by one.
+    always raises the epoch by one. The provider is told to stop where it did not do so by itself:
+    a hold that is `confirmed` is our decision, whoever heard the onset.
     """
-    cut = running(state.ledger, state.epoch, now.delivered, now.at)
+    at = played(state, now.at)
+    cut = running(state.ledger, state.epoch, now.delivered, at)
     if cause != "app" and not cut and all(request.doomed for request in state.ledger.requests):
         return state
-    heard = tuple(
-        _heard(state.ledger, now, item)
-        for id in cut
-        for item in state.ledger.responses[id].items
-        if state.ledger.items[item].spoken
-    )
+    reached_by = {id: reached(state.ledger, id, now.delivered, at) for id in cut}
+    heard = tuple(part for parts in reached_by.values() for part in parts)
     state = replace(state, epoch=Epoch(state.epoch + 1))
-    now.effects.append(Fence(state.epoch))
-    emit(state, now, Interrupted(cause=cause, heard=heard, fenced=cut))
-    state = replace(state, ledger=_doom(_fence(state.ledger, cut)))
+    now.effects.append(Fence(state.epoch, cut))
+    state = let_go(state, now)
+    emit(state, now, Interrupted(cause=cause, heard=heard, fenced=cut, confirmed=confirmed))
+    state = replace(state, ledger=_doom(_fence(state.ledger, reached_by)))
     state = void_calls(state, now, "cancelled")
     for part in heard:
         state = keep(state, part.item, part.text, exact=part.exact)
     if state.phase is Phase.OPEN and cause not in {"connection", "close"}:
-        state = _repair(state, now, cut, heard, cancel=cause != "provider")
+        ours = cause != "provider" or confirmed is not None
+        state = _repair(state, now, cut, heard, cancel=ours and state.plan.capabilities.cancel)
     return state
 
 
-def _heard(ledger: Ledger, now: Moment, id: ItemId) -> HeardItem:
+def reached(
+    ledger: Ledger, id: ResponseId, delivered: Delivered, at: float
+) -> tuple[HeardItem, ...]:
+    """Give what has reached the ear of a response's spoken items, or had when it was fenced."""
+    response = ledger.responses.get(id)
+    if response is None or response.fenced:
+        return () if response is None else response.heard
+    return tuple(
+        _heard(ledger, item, delivered, at) for item in response.items if ledger.items[item].spoken
+    )
+
+
+def _heard(ledger: Ledger, id: ItemId, delivered: Delivered, at: float) -> HeardItem:
     item = ledger.items[id]
-    samples = heard_samples(ledger, id, now.delivered, now.at)
+    samples = heard_samples(ledger, id, delivered, at)
     text, exact = heard_words(item.words, samples, item.received, item.rate, complete=item.complete)
     return HeardItem(
         item=id,
@@ -76,8 +109,10 @@ def _heard(ledger: Ledger, now: Moment, id: ItemId) -> HeardItem:
     )
 
 
-def _fence(ledger: Ledger, cut: tuple[ResponseId, ...]) -> Ledger:
-    stale = {id: replace(ledger.responses[id], fenced=True) for id in cut}
+def _fence(ledger: Ledger, cut: Mapping[ResponseId, tuple[HeardItem, ...]]) -> Ledger:
+    stale = {
+        id: replace(ledger.responses[id], fenced=True, heard=heard) for id, heard in cut.items()
+    }
     return replace(ledger, responses={**ledger.responses, **stale})
 
 
@@ -89,17 +124,69 @@ def _doom(ledger: Ledger) -> Ledger:
 
 def void_calls(state: State, now: Moment, outcome: Status) -> State:
     """End the open calls that their policy lets an interruption end, or all when they are lost."""
-    ledger = state.ledger
     everything = outcome != "cancelled"
-    void = {
-        id: replace(call, outcome="lost" if everything else "cancelled")
-        for id, call in ledger.calls.items()
-        if call.outcome == "open" and (everything or call.policy == "cancel")
-    }
-    if not void:
+    return end_calls(
+        state,
+        now,
+        (
+            id
+            for id, call in state.ledger.calls.items()
+            if call.outcome == "open" and (everything or call.policy == "cancel")
+        ),
+        "lost" if everything else "cancelled",
+    )
+
+
+def end_calls(
+    state: State, now: Moment, calls: Iterable[CallId], outcome: Literal["cancelled", "lost"]
+) -> State:
+    """End open calls without a result; handlers to be stopped leave before that is reported."""
+    known = state.ledger.calls
+    void = {id: replace(known[id], outcome=outcome) for id in calls}
+    until = now.at + state.plan.config.grace_timeout
+    leaving = {id: replace(c, leaving=until) for id, c in void.items() if _stops(c)}
+    if leaving:
+        now.effects.append(Stop(tuple(leaving)))
+    gone = tuple(id for id in void if id not in leaving)
+    if gone:
+        emit(state, now, ToolCallCancelled(calls=gone))
+    state = replace(state, ledger=replace(state.ledger, calls={**known, **void, **leaving}))
+    return _await_leaving(state, now)
+
+
+def _stops(call: Call) -> bool:
+    """Tell whether the end of a call stops its handler: its policy may let it end by itself."""
+    return call.handled and call.policy == "cancel"
+
+
+def report_left(state: State, now: Moment, calls: Iterable[CallId]) -> State:
+    """Report cancelled calls among these: their handlers have left, or nobody waits any more."""
+    known = state.ledger.calls
+    waited = (id for id in calls if known[id].leaving is not None)
+    left = {id: replace(known[id], leaving=None) for id in waited}
+    if not left:
         return state
-    emit(state, now, ToolCallCancelled(calls=tuple(void)))
-    return replace(state, ledger=replace(ledger, calls={**ledger.calls, **void}))
+    emit(state, now, ToolCallCancelled(calls=tuple(left)))
+    state = replace(state, ledger=replace(state.ledger, calls={**known, **left}))
+    return _await_leaving(state, now)
+
+
+def report_overdue(state: State, now: Moment) -> State:
+    """Report cancelled calls whose handlers have had their grace time."""
+    calls = state.ledger.calls.items()
+    return report_left(
+        state, now, tuple(id for id, c in calls if c.leaving is not None and c.leaving <= now.at)
+    )
+
+
+def _await_leaving(state: State, now: Moment) -> State:
+    """Ring when the next grace time is over."""
+    waited = [c.leaving for c in state.ledger.calls.values() if c.leaving is not None]
+    if not waited:
+        return disarm(state, now, Timer.GRACE)
+    due = min(waited)
+    now.effects.append(Arm(Timer.GRACE, due))
+    return replace(state, due={**state.due, Timer.GRACE: due})
 
 
 def _repair(
@@ -110,10 +197,11 @@ def _repair(
     *,
     cancel: bool,
 ) -> State:
-    able = state.plan.capabilities
+    able, told = state.plan.capabilities, False
     for id in cut:
         response = state.ledger.responses[id]
-        if cancel and able.cancel and response.open and not response.cancelled:
+        if cancel and response.open and not response.cancelled:
+            told = True
             state, _ = tell(state, now, CancelResponse(id))
             ledger = put_response(state.ledger, id, replace(response, cancelled=True))
             state = replace(state, ledger=ledger)
@@ -125,7 +213,7 @@ def _repair(
             state, _ = tell(state, now, command)
     if not _stale_open(state) and not _unborn(state):
         return state
-    state = replace(state, barrier=state.barrier or (cancel and able.cancel))
+    state = replace(state, barrier=state.barrier or told or (cancel and _unborn(state)))
     if not cut and Timer.SETTLE in state.due:
         return state
     return arm(state, now, Timer.SETTLE, state.plan.config.barrier_timeout)

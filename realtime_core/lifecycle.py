@@ -15,7 +15,8 @@ from .codec import Resume
 from .errors import RealtimeError, TimedOut, Unavailable
 from .events import Connected, Disconnected, Dropped, Reconnected
 from .frames import Close
-from .interruption import interrupt, settle_all, settle_stale
+from .holding import decide, release_hold
+from .interruption import interrupt, report_left, report_overdue, settle_all, settle_stale
 from .moment import Moment, absorb, arm, disarm, emit, tell
 from .requests import release
 from .schedule import Attempt
@@ -82,7 +83,7 @@ def lost(state: State, now: Moment, given: Lost) -> State:
     )
     if state.phase is Phase.OPEN:
         state = replace(state, phase=Phase.RESUMING)
-    state = interrupt(state, now, "connection")
+    state = release_hold(interrupt(state, now, "connection"), now, "ended")
     state = settle_all(state, now, "lost", error)
     state = disarm(disarm(state, now, Timer.SETTLE), now, Timer.CONNECT)
     now.effects.append(Hangup(state.conn))
@@ -106,7 +107,7 @@ def close(state: State, now: Moment) -> State:
     """End by the owner's wish: fall silent, take leave of the provider, wait for it briefly."""
     was = state.phase
     state = replace(state, phase=Phase.CLOSING)
-    state = interrupt(state, now, "close")
+    state = release_hold(interrupt(state, now, "close"), now, "ended")
     state = settle_all(state, now, "closed", None)
     if was is Phase.OPEN:
         state, _ = tell(state, now, Close())
@@ -118,6 +119,7 @@ def close(state: State, now: Moment) -> State:
 
 
 def _finish(state: State, now: Moment) -> State:
+    state = report_left(state, now, tuple(state.ledger.calls))
     for timer in state.due:
         now.effects.append(Disarm(timer))
     state = _report(state, now)
@@ -138,6 +140,10 @@ def rang(state: State, now: Moment, given: Rang) -> State:
             return lost(state, now, Lost(at=now.at, conn=state.conn, error=_mute(state)))
         case Timer.SETTLE:
             return settle_stale(state, now)
+        case Timer.HOLD:
+            return decide(state, now)
+        case Timer.GRACE:
+            return report_overdue(state, now)
         case Timer.RETRY:
             return _dial(state, now)
         case Timer.CLOSE:

@@ -14,6 +14,7 @@ from returns.result import Failure
 from .capability import Capabilities
 from .codec import Codec
 from .config import Message
+from .epoch import CallId
 from .errors import InvalidRequest, RealtimeError, SessionClosed, Unavailable, Unsupported
 from .events import AudioInput, ConversationItem, Error
 from .frames import (
@@ -26,24 +27,30 @@ from .frames import (
     CreateResponse,
     Frame,
     Heard,
+    Hold,
     Interrupt,
+    Release,
     Text,
     ToolResult,
     UpdateSession,
     Video,
 )
+from .holding import hold, release_hold
 from .incoming import judge
-from .interruption import interrupt
+from .interruption import end_calls, interrupt, report_left
 from .lifecycle import begin, close, linked, lost, rang, shed
 from .moment import Moment, absorb, count, emit, remember, tell
 from .requests import continue_tools, request
 from .state import (
     Begun,
     Effect,
+    Entered,
     Input,
+    Left,
     Linked,
     Lost,
     Phase,
+    Purged,
     Pushed,
     Rang,
     Received,
@@ -54,7 +61,7 @@ from .state import (
 )
 from .turn import put_call, put_item
 
-__all__ = ("step",)
+__all__ = ("step", "takes_no_result")
 
 
 def step(codec: Codec[Any], state: State, given: Input) -> Transition:
@@ -79,6 +86,10 @@ def step(codec: Codec[Any], state: State, given: Input) -> Transition:
             state = shed(state, now, given)
         case Refused():
             emit(state, now, Error(error=given.error, recoverable=True))
+        case Entered() | Left():
+            state = _handled(state, now, given)
+        case Purged():
+            state = _purged(state, now, given)
         case Begun():
             state = begin(state, now, given)
         case _:
@@ -116,13 +127,9 @@ def _received(state: State, now: Moment, given: Received) -> State:
 def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeError | None]:
     if state.phase.ending:
         return state, None if isinstance(frame, Close) else _closed()
+    if frame.urgent:
+        return _urgent(state, now, frame), None
     match frame:
-        case Interrupt():
-            return interrupt(state, now, frame.cause), None
-        case Close():
-            return close(state, now), None
-        case Heard():
-            return _heard(state, frame), None
         case _ if state.phase is not Phase.OPEN:
             return state, Unavailable(what="The session is not connected yet.")
         case Audio():
@@ -142,6 +149,20 @@ def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeErr
             return (state, refused) if refused else (request(state, now, CreateResponse()), None)
         case _:
             return tell(state, now, frame)
+
+
+def _urgent(state: State, now: Moment, frame: Frame) -> State:
+    match frame:
+        case Interrupt():
+            return interrupt(state, now, frame.cause)
+        case Heard():
+            return _heard(state, frame)
+        case Hold():
+            return hold(state, now, "local")
+        case Release():
+            return release_hold(state, now, "app")
+        case _:
+            return close(state, now)
 
 
 def _lacking(able: Capabilities, frame: Frame) -> str:
@@ -185,15 +206,10 @@ def _text(state: State, now: Moment, frame: Text) -> tuple[State, RealtimeError 
 def _tool_result(
     state: State, now: Moment, frame: ToolResult
 ) -> tuple[State, RealtimeError | None]:
-    call = state.ledger.calls.get(frame.call)
-    if call is None or call.outcome != "open":
-        why = "is not known" if call is None else f"has already ended: {call.outcome}"
-        return state, InvalidRequest(
-            what=f"The tool call {frame.call!r} {why}.",
-            cause="a second result, a result after an interruption, or a misspelt call id",
-            fix="Answer each `ToolCall` once, inside `session.within(event.epoch)`.",
-            code="call_ended",
-        )
+    unwanted = takes_no_result(state, frame.call)
+    if unwanted is not None:
+        return state, unwanted
+    call = state.ledger.calls[frame.call]
     withheld = call.policy == "detach" and call.epoch < state.epoch
     if not withheld:
         state, refused = tell(state, now, frame)
@@ -204,6 +220,36 @@ def _tool_result(
     message = Message("tool_result", frame.output, call=frame.call, name=call.name)
     emit(state, now, ConversationItem(message=message))
     return continue_tools(remember(state, message), now, call.response), None
+
+
+def takes_no_result(state: State, call: CallId) -> RealtimeError | None:
+    """Tell why a call takes no result, if it does not; code `call_void` where it was cut short."""
+    known = state.ledger.calls.get(call)
+    if known is not None and known.outcome == "open":
+        return None
+    outcome = "unknown" if known is None else known.outcome
+    why = "is not known" if known is None else f"has already ended: {outcome}"
+    return InvalidRequest(
+        what=f"The tool call {call!r} {why}.",
+        cause="a second result, a result after an interruption, or a misspelt call id",
+        fix="Answer each `ToolCall` once, inside `session.handling(event.call)`.",
+        code="call_void" if outcome in {"cancelled", "lost"} else "call_ended",
+    )
+
+
+def _handled(state: State, now: Moment, given: Entered | Left) -> State:
+    call = state.ledger.calls.get(given.call)
+    if call is None:
+        return state
+    call = replace(call, handled=isinstance(given, Entered))
+    state = replace(state, ledger=put_call(state.ledger, given.call, call))
+    return state if call.handled else report_left(state, now, (given.call,))
+
+
+def _purged(state: State, now: Moment, given: Purged) -> State:
+    calls = state.ledger.calls
+    unanswered = [id for id in given.calls if id in calls and calls[id].outcome == "open"]
+    return end_calls(state, now, unanswered, "cancelled")
 
 
 def _heard(state: State, frame: Heard) -> State:

@@ -16,9 +16,21 @@ from .epoch import ItemId
 from .errors import RealtimeError
 from .events import RealtimeEvent
 from .heard import Delivered
-from .state import Arm, Disarm, Effect, Emit, Send, State, Timer
+from .state import Arm, Disarm, Effect, Emit, Pause, Send, State, Timer
 
-__all__ = ("Moment", "absorb", "arm", "count", "disarm", "emit", "keep", "remember", "tell")
+__all__ = (
+    "Moment",
+    "absorb",
+    "arm",
+    "count",
+    "disarm",
+    "emit",
+    "keep",
+    "let_go",
+    "played",
+    "remember",
+    "tell",
+)
 
 _HISTORY = 512
 
@@ -69,6 +81,21 @@ def disarm(state: State, now: Moment, timer: Timer) -> State:
         return state
     now.effects.append(Disarm(timer))
     return replace(state, due={t: due for t, due in state.due.items() if t is not timer})
+
+
+def played(state: State, at: float) -> float:
+    """Give the time on a clock that stands still during holds, as what is played does."""
+    reached = at if state.holding is None else state.holding.since
+    return reached - state.paused
+
+
+def let_go(state: State, now: Moment) -> State:
+    """End a hold, if there is one."""
+    if state.holding is None:
+        return state
+    now.effects.append(Pause(on=False))
+    paused = state.paused + now.at - state.holding.since
+    return disarm(replace(state, holding=None, paused=paused), now, Timer.HOLD)
 
 
 def count(state: State, reason: str, amount: int = 1) -> State:

@@ -4,8 +4,8 @@
         async for sound in sounds:
             ...
 
-They run on asyncio and trio; `share` is for several consumers of one session. This is the only
-module that imports aiostream, which is under GPL-3.0-or-later.
+They run on asyncio and trio; `share` is for several consumers of one session, `merge` for one of
+several. This is the only module that imports aiostream, which is under GPL-3.0-or-later.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import anyio
 import msgspec
 from aiostream import Stream, pipable_operator, streamcontext
 
+from .ends import Pollable
 from .epoch import ItemId, ResponseId
 from .errors import InvalidRequest, RealtimeException
 from .events import (
@@ -35,18 +36,22 @@ from .events import (
     ToolCall,
     UserTranscript,
 )
+from .merging import Merged, Named, merge
 from .sharing import Share, Subscription, share
 
 __all__ = (
+    "Merged",
+    "Named",
     "Share",
     "Subscription",
     "Turn",
     "audio",
+    "merge",
     "paced",
+    "responses",
     "settle",
     "share",
     "transcripts",
-    "turns",
 )
 
 
@@ -87,8 +92,9 @@ def paced(
     """Hold the answers back to the pace at which they are spoken; control events overtake them.
 
     Reads up to `ahead` seconds of sound ahead, so that an interruption comes through at once, and
-    what it made stale never follows it. Stands first in a pipe: its source must survive that a
-    pending read is cancelled, as a session's events do.
+    what it made stale never follows it; of a session's own events, none that is stale is given at
+    all. Stands first in a pipe: its source must survive that a pending read is cancelled, as a
+    session's events do.
     """
     if isinstance(source, Stream) or isasyncgen(source):
         raise RealtimeException(_not_first())
@@ -110,7 +116,9 @@ async def _paced(
                 except StopAsyncIteration:
                     over = True
             if wait.cancelled_caught:
-                yield held.give(anyio.current_time())
+                due = held.give(anyio.current_time())
+                if not (isinstance(source, Pollable) and source.stale(due)):
+                    yield due
             elif event is not None and held.put(event):
                 yield event
 
@@ -176,7 +184,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 @pipable_operator
-async def turns(source: AsyncIterable[RealtimeEvent]) -> AsyncIterator[Turn]:
+async def responses(source: AsyncIterable[RealtimeEvent]) -> AsyncIterator[Turn]:
     """Give each answer when it has ended; of an interrupted one, the words that were heard."""
     answers, asked = dict[ResponseId | None, _Answer](), list[str]()
     async with streamcontext(source) as events:

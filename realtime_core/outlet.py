@@ -30,6 +30,8 @@ from .signals import Signal
 
 __all__ = ("Outlet", "Tally")
 
+_FREED = 32
+"""Purged events that are let go of with each event that comes or goes."""
 _MOST = 65_536
 """Events that may wait, of whatever kind: a bound on memory where a peer sends words, not sound."""
 
@@ -48,11 +50,13 @@ class Outlet:
     """Holds events until the consumer takes them."""
 
     __slots__ = (
+        "_calls",
         "_conn",
         "_control",
         "_echo",
         "_echoes",
         "_fenced",
+        "_gone",
         "_last",
         "_media",
         "_returned",
@@ -64,6 +68,7 @@ class Outlet:
         "filled",
         "limits",
         "over",
+        "purged",
         "tally",
         "unread",
     )
@@ -79,11 +84,15 @@ class Outlet:
         """Given when something was taken or purged."""
         self.over = False
         """Whether the last event was taken."""
+        self.purged: tuple[CallId, ...] = ()
+        """Calls that a fence purged, not reported yet."""
         self.unread: tuple[int, float] = (0, 0.0)
         """Events of sent audio that found no room, and their milliseconds, not reported yet."""
         self._control = deque[RealtimeEvent]()
         self._echoes = deque[AudioInput]()
         self._media = deque[RealtimeEvent]()
+        self._calls: dict[CallId, None] = {}
+        self._gone = deque[deque[RealtimeEvent]]()
         self._settling = deque[RealtimeEvent]()
         self._last: Disconnected | None = None
         self._waiting = 0.0
@@ -123,8 +132,20 @@ class Outlet:
             self._control.append(event)
         else:
             self._media.append(event)
-            if event.kind is Kind.SETTLING:
+            if isinstance(event, ToolCall):
+                self._calls[event.call] = None
+            elif event.kind is Kind.SETTLING:
                 self._settling.append(event)
+        if self._gone:
+            self._free()
+
+    def _free(self) -> None:
+        """Let go of a little of what fences purged: all of it at once would take its time."""
+        gone = self._gone[0]
+        for _ in range(min(len(gone), _FREED)):
+            gone.popleft()
+        if not gone:
+            self._gone.popleft()
 
     def _put_echo(self, event: AudioInput) -> None:
         """Queue what was sent, unless as much of it waits as of the output may."""
@@ -138,11 +159,8 @@ class Outlet:
 
     def _void(self, calls: tuple[CallId, ...]) -> None:
         """Purge calls whose cancellation overtakes them, so that nobody runs them."""
-        self._media = deque(
-            event
-            for event in self._media
-            if not (isinstance(event, ToolCall) and event.call in calls)
-        )
+        for call in calls:
+            self._calls.pop(call, None)
 
     def overflow(self) -> tuple[int, float]:
         """Drop the oldest audio until the cap holds; gives the count and the milliseconds."""
@@ -162,6 +180,9 @@ class Outlet:
         """Purge what an interruption made stale, all at once; what settles stays."""
         self._fenced = epoch
         self.delivered = ()
+        self.purged += tuple(self._calls)
+        self._calls.clear()
+        self._gone.append(self._media)
         self._media = self._settling.copy()
         self._waiting = 0.0
         tally = self.tally
@@ -182,6 +203,10 @@ class Outlet:
                     if isinstance(event, AudioOutput):
                         self._leave(event, "fenced")
                     continue
+                if isinstance(event, ToolCall):
+                    if event.call not in self._calls:
+                        continue
+                    del self._calls[event.call]
                 self._taken(event, at)
             elif self._last is not None and not self.over:
                 event, self.over = self._last, True
@@ -192,7 +217,13 @@ class Outlet:
             self._conn = max(self._conn, event.conn)
             stamped = replace(event, seq=self._seq, epoch=self._returned, conn=self._conn)
             self._seq += 1
+            if self._gone:
+                self._free()
             return stamped
+
+    def stale(self, event: RealtimeEvent) -> bool:
+        """Tell whether an event is output of an answer that was cut since."""
+        return event.kind is Kind.PERISHABLE and is_stale(event.epoch, self._fenced)
 
     def _taken(self, event: RealtimeEvent, at: float) -> None:
         if isinstance(event, AudioOutput):

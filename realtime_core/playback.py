@@ -1,19 +1,19 @@
 """Playback: answers leave through a sink that says what it has played.
 
 What is played runs inside `session.within(epoch)`: an interruption stops it in the same tick, what
-the sink still holds is flushed, and the session knows to the sample what was heard.
+the sink still holds is flushed, and the session knows to the sample what was heard. What is held
+by a barge-in in two phases goes on at the held sample when it is released.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import anyio
 
-from .audio.format import AudioFormat
 from .beside import beside
 from .epoch import ItemId, is_stale
 from .errors import RealtimeException
@@ -21,111 +21,13 @@ from .events import AudioOutput, RealtimeEvent
 from .frames import Heard
 from .session import RealtimeSession
 from .signals import Signal
+from .sinks import ClockSink, MarkSink, Pausable, Sink
 
-__all__ = ("ClockSink", "Player", "Sink", "play", "player")
+__all__ = ("ClockSink", "MarkSink", "Pausable", "Player", "Sink", "play", "player")
 
 _SLICE_MS = 20
 _KEPT = 8
 """Items that may go on after a pause."""
-
-
-class Sink(Protocol):
-    """Anything that plays and can say what it played."""
-
-    async def write(self, pcm: bytes, format: AudioFormat) -> None:
-        """Take some audio; returns when there is room for more, at the latest once it is played."""
-        ...
-
-    def heard(self) -> int:
-        """Give the samples played since the sink was made; flushed ones do not count."""
-        ...
-
-    async def drain(self) -> None:
-        """Wait until everything written is played. Cancelling it changes nothing."""
-        ...
-
-    def flush(self) -> None:
-        """Fall silent now and forget what was not played. Never waits."""
-        ...
-
-
-class ClockSink:
-    """Plays on the clock: no device, exact to the sample; hands on what was heard.
-
-    `pace` 1 is real time, 2 twice as fast, 0 as fast as it comes. `keep` gets each piece of PCM
-    once it was heard, never more.
-    """
-
-    def __init__(
-        self,
-        keep: Callable[[bytes, AudioFormat], object] | None = None,
-        *,
-        pace: float = 1.0,
-        clock: Callable[[], float] = anyio.current_time,
-    ) -> None:
-        self._keep = keep
-        self._pace = pace
-        self._clock = clock
-        self._heard = 0
-        self._now: tuple[float, bytes, AudioFormat] | None = None
-
-    async def write(self, pcm: bytes, format: AudioFormat) -> None:
-        """Play for as long as this audio lasts; what was cut short of its wait plays on before."""
-        if self._ends > self._clock():
-            await self.drain()
-        at = self._clock()
-        starts = self._ends if self._now is not None and self._ends > at - _SLICE_MS / 1000 else at
-        self._finish()
-        self._now = (starts, pcm, format)
-        await self.drain()
-
-    @property
-    def _ends(self) -> float:
-        if self._now is None or not self._pace:
-            return 0.0
-        starts, pcm, format = self._now
-        return starts + format.samples(len(pcm)) / format.rate / self._pace
-
-    def heard(self) -> int:
-        """Give the samples played, counted by the clock."""
-        return self._heard + self._played()
-
-    async def drain(self) -> None:
-        """Wait until the last piece is over."""
-        while True:
-            await anyio.sleep(max(0.0, self._ends - self._clock()))
-            if self._ends <= self._clock():
-                return
-
-    def flush(self) -> None:
-        """Stop where the clock stands."""
-        if self._now is not None:
-            starts, pcm, format = self._now
-            self._now = (starts, pcm[: self._played() * format.sample_size], format)
-            self._finish()
-
-    def _played(self) -> int:
-        if self._now is None:
-            return 0
-        starts, pcm, format = self._now
-        whole = format.samples(len(pcm))
-        if self._ends <= self._clock():
-            return whole
-        # The rounding keeps a sample that ends exactly now; floats lie by a hair.
-        return max(0, min(whole, int((self._clock() - starts) * self._pace * format.rate + 1e-6)))
-
-    def _finish(self) -> None:
-        if self._now is None:
-            return
-        _, pcm, format = self._now
-        self._heard += format.samples(len(pcm))
-        self._now = None
-        if pcm and self._keep is not None:
-            self._keep(pcm, format)
-
-    def close(self) -> None:
-        """Hand on the last piece as far as it was heard."""
-        self.flush()
 
 
 class _Piece(NamedTuple):
@@ -152,6 +54,11 @@ class Player:
         self._written = deque[_Piece]()
         self._items: dict[ItemId | None, int] = {}
         self._total = sink.heard()
+        self._pausable = sink if isinstance(sink, Pausable) else None
+        self._held = False
+        self._released = Signal()
+        self._epoch = session.epoch
+        """Of what plays."""
 
     def take(self, event: RealtimeEvent) -> None:
         """Queue an event's audio; other events pass unheeded. Never waits."""
@@ -175,23 +82,40 @@ class Player:
         Each piece is compared with the session's epoch right before the sink gets it.
         """
         try:
-            while True:
-                while not self._queue:
-                    await self._filled.wait()
-                self._playing = True
-                await self._speak()
-                self._playing = False
-                self._idle.give()
+            with self._session.pausing(self._hold):
+                while True:
+                    while not self._queue:
+                        await self._filled.wait()
+                    self._playing = True
+                    await self._speak()
+                    self._playing = False
+                    self._idle.give()
         finally:
             self._queue.clear()
             self._playing = False
             self._idle.give()
             self._silence()
+            if self._held and self._pausable is not None:
+                self._pausable.resume()
+
+    def _hold(self, on: bool) -> None:
+        """Hold what plays, or go on; what was cut meanwhile is gone before its sink goes on."""
+        self._held = on
+        if on:
+            if self._pausable is not None:
+                self._pausable.pause()
+            self._report()
+            return
+        if is_stale(self._epoch, self._session.epoch):
+            self._silence()
+        if self._pausable is not None:
+            self._pausable.resume()
+        self._released.give()
 
     async def _speak(self) -> None:
-        epoch = self._session.epoch
-        with self._session.within(epoch) as scope:
-            while self._queue:
+        self._epoch = self._session.epoch
+        with self._session.within(self._epoch) as scope:
+            while self._queue and not scope.cancel_called:
                 await self._write(self._queue.popleft())
                 if not self._queue:
                     await self._wane()
@@ -202,6 +126,8 @@ class Player:
         form = event.format
         step = form.sample_size * max(1, form.rate * _SLICE_MS // 1000)
         for start in range(0, len(event.pcm), step):
+            while self._held:
+                await self._released.wait()
             if is_stale(event.epoch, self._session.epoch):
                 return
             piece = event.pcm[start : start + step]

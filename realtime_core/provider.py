@@ -20,12 +20,15 @@ from .frames import Frame
 from .link import Dial
 from .plan import Plan, negotiate
 
-__all__ = ("GROUP", "Provider", "installed", "resolve")
+__all__ = ("GROUP", "INCOMPLETE", "Provider", "installed", "resolve")
 
 F_contra = TypeVar("F_contra", contravariant=True)
 
 GROUP = "realtime_core.providers"
 """The entry-point group: each entry is a callable `(model="", **options) -> Provider`."""
+
+INCOMPLETE = "incomplete_name"
+"""Code of the error of a provider that is none without what comes after the colon."""
 
 
 class Provider(msgspec.Struct, Generic[F_contra], frozen=True):

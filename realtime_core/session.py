@@ -7,7 +7,7 @@ lifetime. Everything it can say is read from the machine's state, so it cannot l
 from __future__ import annotations
 
 import random as randomness
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -30,23 +30,26 @@ from returns.result import Failure, Result, Success
 from .audio.format import AudioFormat
 from .capability import Capabilities
 from .config import Message, SessionConfig
-from .driver import Driver
-from .epoch import Epoch
+from .driver import Driver, Watcher
+from .ends import Ends, Exit
+from .epoch import CallId, Epoch, ResponseId, is_stale
 from .errors import InvalidRequest, RealtimeError, RealtimeException
-from .events import RealtimeEvent
+from .events import HeardItem, RealtimeEvent
+from .frame_queue import FrameQueue
 from .frames import ActivityEnd, ActivityStart, Audio, Frame, Interrupt, Text
+from .guard import Passed
 from .lane import Balance, LaneName
 from .outlet import Tally
 from .provider import Provider, resolve
-from .state import Input, Phase, State, Transition
+from .responses import Responses, heard_of
+from .signals import Signal
+from .state import Phase, State
 
 __all__ = ("Events", "Opening", "RealtimeSession", "Recorder", "Statistics", "open_session")
 
 F_contra = TypeVar("F_contra", contravariant=True)
 X = TypeVar("X")
 
-_QUEUE = 16
-"""Frames that the session's queue holds before its lanes take over."""
 _CHUNK_MS = 20
 _FAIRNESS = 64
 """Events that may be taken in a row before other tasks get their turn."""
@@ -62,6 +65,8 @@ class Statistics:
     """Samples received = delivered + fenced + overflowed + waiting."""
     dropped: dict[str, int]
     """What of the provider's output was not passed on, by reason."""
+    violations: int
+    """Invariants of the library that a transition broke: a defect, each has fenced the session."""
 
 
 class Events(AsyncIterator[RealtimeEvent]):
@@ -71,19 +76,39 @@ class Events(AsyncIterator[RealtimeEvent]):
     iteration is over for ever. A second task that asks at the same time gets `BusyResourceError`.
     """
 
-    __slots__ = ("_driver", "_in_a_row", "_waiting")
+    __slots__ = ("_clock", "_exit", "_in_a_row", "_waiting")
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, exit: Exit, clock: Callable[[], float]) -> None:
+        """Make it of where events come out, and a clock that stands still during holds."""
+        self._exit = exit
+        self._clock = clock
         self._in_a_row = 0
         self._waiting = False
 
     def __aiter__(self) -> Events:
         return self
 
-    def __or__(self, operator: Callable[[AsyncIterable[RealtimeEvent]], X]) -> X:
+    def __or__(self, operator: Callable[[Events], X]) -> X:
         """Pipe into an operator: `session.events() | operators.audio.pipe()`."""
         return operator(self)
+
+    @property
+    def filled(self) -> Signal:
+        """Given when something can be taken, or it is over."""
+        return self._exit.filled
+
+    @property
+    def over(self) -> bool:
+        """Whether the last event was taken."""
+        return self._exit.over
+
+    def poll(self) -> RealtimeEvent | None:
+        """Give the next event, or None if nothing waits. Never waits itself."""
+        return self._exit.take(self._clock())
+
+    def stale(self, event: RealtimeEvent) -> bool:
+        """Tell whether an event that was taken is output of an answer that was cut since."""
+        return self._exit.stale(event)
 
     async def __anext__(self) -> RealtimeEvent:
         if self._waiting:
@@ -92,17 +117,17 @@ class Events(AsyncIterator[RealtimeEvent]):
         if self._in_a_row > _FAIRNESS:
             self._in_a_row = 0
             await anyio.lowlevel.checkpoint()
-        outlet = self._driver.outlet
+        exit = self._exit
         while True:
-            event = outlet.take(self._driver.clock())
+            event = exit.take(self._clock())
             if event is not None:
                 return event
-            if outlet.over:
+            if exit.over:
                 raise StopAsyncIteration
             self._in_a_row = 0
             self._waiting = True
             try:
-                await outlet.filled.wait()
+                await exit.filled.wait()
             finally:
                 self._waiting = False
 
@@ -116,15 +141,17 @@ class RealtimeSession(Generic[F_contra]):
     """
 
     frames: MemoryObjectSendStream[F_contra]
-    """The queue in, where a stream is handier than calls: first in, first out, urgent frames too.
+    """The queue in, where a stream is handier than calls.
 
-    A frame refused here becomes an `Error` event. Closing it closes only it; once the session is
-    over it raises `anyio.BrokenResourceError`. Frames of this queue and frames given to `send` or
-    `send_nowait` at the same time have no order among each other.
+    Frames pushed here and by calls keep the order of the pushes, and urgent ones take effect at
+    once. A frame refused here becomes an `Error` event. Closing it closes only it; once the session
+    is over it raises `anyio.BrokenResourceError`.
     """
     session_id: str
     """A UUID of this session, kept over reconnects."""
     _driver: Driver
+    ends: Ends
+    """What it is wired to, for functions from session to session (`realtime_core.mapping`)."""
 
     def __repr__(self) -> str:
         return f"<RealtimeSession {self.session_id} {self._driver.state.phase.value}>"
@@ -164,7 +191,7 @@ class RealtimeSession(Generic[F_contra]):
     @property
     def output_format(self) -> AudioFormat:
         """The format `AudioOutput` comes in."""
-        return self._driver.state.plan.output_format
+        return self.ends.output_format or self._driver.state.plan.output_format
 
     @property
     def history(self) -> tuple[Message, ...]:
@@ -176,14 +203,34 @@ class RealtimeSession(Generic[F_contra]):
         """The counters, at this instant."""
         driver = self._driver
         return Statistics(
-            dict(driver.doors.inlet.balances), driver.outlet.tally, dict(driver.state.counts)
+            dict(driver.doors.inlet.balances),
+            driver.outlet.tally,
+            dict(driver.state.counts),
+            driver.guard.violations,
         )
+
+    @property
+    def transitions(self) -> tuple[Passed, ...]:
+        """The last 200 transitions, oldest first: evidence, where `statistics.violations` rose."""
+        return self._driver.guard.passed
 
     # --- out ----------------------------------------------------------------------------------
 
     def events(self) -> Events:
         """Give the stream out; one consumer takes each event once (`operators.share` for more)."""
-        return Events(self._driver)
+        return Events(self.ends.exit, self._driver.played)
+
+    def responses(
+        self,
+        events: AsyncIterator[RealtimeEvent] | None = None,
+        others: Callable[[RealtimeEvent], object] = lambda _: None,
+    ) -> Responses:
+        """Give the answers one by one, each a scope: `async for r in s.responses(): async with r`.
+
+        Takes from `events` (default: the session's own); what belongs to no answer goes to
+        `others`, which must not wait.
+        """
+        return Responses(self._driver, self.events() if events is None else events, others)
 
     # --- in -----------------------------------------------------------------------------------
 
@@ -193,15 +240,15 @@ class RealtimeSession(Generic[F_contra]):
         Waits only where the lane's policy says so; urgent frames take effect at once. Raises what
         refuses the frame. Cancelling while it waits leaves the frame unsent.
         """
-        await self._driver.doors.send(cast("Frame", frame))
+        await self.ends.entrance.send(cast("Frame", frame))
 
     def send_nowait(self, frame: F_contra) -> None:
         """Push a frame without waiting: taken, dropped by policy, or refused with `LaneFull`."""
-        self._driver.doors.send_nowait(cast("Frame", frame))
+        self.ends.entrance.send_nowait(cast("Frame", frame))
 
     async def interrupt(self) -> Epoch:
         """Fall silent now; gives the new epoch. Returns after the local effect, without waiting."""
-        self._driver.doors.send_nowait(Interrupt())
+        self.ends.entrance.send_nowait(Interrupt())
         return self._driver.state.epoch
 
     async def settled(self) -> None:
@@ -211,7 +258,7 @@ class RealtimeSession(Generic[F_contra]):
 
     async def simple_response(self, text: str, participant: str | None = None) -> None:
         """Send a text turn; the model answers, in audio if the session speaks."""
-        await self._driver.doors.send(Text(text, participant=participant))
+        await self.ends.entrance.send(Text(text, participant=participant))
 
     async def simple_audio_response(
         self, pcm: bytes, participant: str | None = None, format: AudioFormat | None = None
@@ -224,18 +271,18 @@ class RealtimeSession(Generic[F_contra]):
         """
         del participant  # no wire of today carries it; kept for those that will
         form = format or self.input_format
-        self._driver.doors.check(Audio(pcm, form))
+        self.ends.entrance.check(Audio(pcm, form))
         manual = self.config.turn_detection.mode == "manual"
         if manual:
-            await self._driver.doors.send(ActivityStart(), patient=True)
+            await self.ends.entrance.send(ActivityStart(), patient=True)
         step = form.sample_size * (form.rate * _CHUNK_MS // 1000)
         for start in range(0, len(pcm), step):
-            await self._driver.doors.send(Audio(pcm[start : start + step], form), patient=True)
+            await self.ends.entrance.send(Audio(pcm[start : start + step], form), patient=True)
         if manual:
-            await self._driver.doors.send(ActivityEnd(), patient=True)
+            await self.ends.entrance.send(ActivityEnd(), patient=True)
             return
         for _ in range(self.capabilities.closing_silence_ms // _CHUNK_MS):
-            await self._driver.doors.send(Audio(bytes(step), form), patient=True)
+            await self.ends.entrance.send(Audio(bytes(step), form), patient=True)
 
     # --- scopes and end -----------------------------------------------------------------------
 
@@ -247,11 +294,56 @@ class RealtimeSession(Generic[F_contra]):
         at once if that is past.
         """
         with CancelScope() as scope:
-            self._driver.enter(scope, self.epoch if epoch is None else epoch)
+            bound = self.epoch if epoch is None else epoch
+            if is_stale(bound, self.epoch) or self._driver.state.phase is Phase.CLOSED:
+                scope.cancel()
+            self._driver.scopes.enter(scope, bound)
             try:
                 yield scope
             finally:
-                self._driver.leave(scope)
+                self._driver.scopes.leave(scope)
+
+    @contextmanager
+    def handling(self, call: CallId) -> Generator[CancelScope]:
+        """Run the handler of a tool call in the block.
+
+        The scope is cancelled in the same tick in which the call is void: its policy lets an
+        interruption stop it, the provider takes it back, or the session is closed; at once if that
+        is past, or if a handler already runs for it. `ToolCallCancelled` follows when the block was
+        left, at the latest after the grace time.
+        """
+        driver = self._driver
+        with CancelScope() as scope:
+            known = driver.state.ledger.calls.get(call)
+            if known is None or known.outcome != "open" or driver.scopes.handles(call):
+                scope.cancel()
+                yield scope
+                return
+            with driver.scopes.handling(call, scope):
+                driver.handled(call, begins=True)
+                try:
+                    yield scope
+                finally:
+                    driver.handled(call, begins=False)
+
+    @contextmanager
+    def pausing(self, told: Callable[[bool], object]) -> Generator[None]:
+        """Tell `told`, while the block is open, of each hold (True) and of its end (False).
+
+        It is called in the same tick, at once if a hold is on. It must neither wait nor raise, and
+        push nothing but `Heard`.
+        """
+        with self._driver.scopes.pausing(told):
+            if self._driver.state.holding is not None:
+                told(True)
+            yield
+
+    def heard(self, response: ResponseId) -> tuple[HeardItem, ...]:
+        """Give what has reached the ear of a response's items so far, or had when it was cut.
+
+        Empty for an answer that is not known, or was cut so long ago that it is forgotten.
+        """
+        return heard_of(self._driver, response)
 
     async def outcome(self) -> Result[str, RealtimeError]:
         """Wait for the end: the reason of a clean one, or the error."""
@@ -267,9 +359,7 @@ _SETTINGS = frozenset(field.name for field in fields(SessionConfig))
 class Recorder(Protocol):
     """Writes down a session from its first transition on."""
 
-    def __call__(
-        self, provider: Provider[Any], state: State
-    ) -> AbstractContextManager[Callable[[Input, Transition], object]]:
+    def __call__(self, provider: Provider[Any], state: State) -> AbstractContextManager[Watcher]:
         """Begin, with the state before the first transition; the watcher is told of each."""
         ...
 
@@ -354,9 +444,8 @@ def open_session(
         if isinstance(plan, Failure):
             raise RealtimeException(plan.failure())
         name = session_id or str(uuid4())
-        push, pull = anyio.create_memory_object_stream[Frame](_QUEUE)
-        driver = Driver(made, plan.unwrap(), name, pull, clock=clock, random=random)
-        with push, pull, ExitStack() as recordings:
+        driver = Driver(made, plan.unwrap(), name, clock=clock, random=random)
+        with ExitStack() as recordings:
             for recorder in recorders:
                 driver.watchers += (recordings.enter_context(recorder(made, driver.state)),)
             async with driver.run():
@@ -364,7 +453,9 @@ def open_session(
                     await driver.changed.wait()
                 if driver.state.ending is not None:
                     raise RealtimeException(driver.state.ending) from driver.crash
-                yield RealtimeSession(push, name, driver)
+                queue = FrameQueue[Any](driver.doors, driver.refuse)
+                ends = Ends(driver.doors, driver.outlet)
+                yield RealtimeSession(queue, name, driver, ends)
 
     return Opening(opened)
 

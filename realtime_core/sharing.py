@@ -1,21 +1,23 @@
 """Sharing: one stream of events for several consumers, each with its own bounded buffer.
 
-A consumer that falls behind learns so by an exception of its own; the others do not notice.
+A consumer that falls behind learns so by an exception of its own; the others do not notice. What
+an interruption made stale is never given out, however long it has waited here.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeVar
 
 from .beside import beside
+from .ends import Pollable
 from .errors import InvalidRequest, RealtimeException
 from .events import Interrupted, Kind, RealtimeEvent
 from .signals import Signal
 
-__all__ = ("Share", "Subscription", "share")
+__all__ = ("Share", "Sharing", "Subscription", "share")
 
 X = TypeVar("X")
 
@@ -23,23 +25,27 @@ X = TypeVar("X")
 class Share:
     """One stream of events for several consumers, each with its own bounded buffer."""
 
-    def __init__(self, buffer: int) -> None:
+    def __init__(self, source: AsyncIterable[RealtimeEvent], buffer: int) -> None:
+        self._source = source
         self._buffer = buffer
+        self._stale = source.stale if isinstance(source, Pollable) else _never
         self._subscribers: list[Subscription] = []
         self._over = False
 
     def subscribe(self) -> Subscription:
         """Give a new stream of the events from here on."""
-        subscription = Subscription(self._buffer, over=self._over)
+        subscription = Subscription(self._buffer, self._stale, over=self._over)
         self._subscribers.append(subscription)
         return subscription
 
-    async def run(self, source: AsyncIterable[RealtimeEvent]) -> None:
+    async def run(self) -> None:
         """Hand every event to every subscriber until the source ends."""
+        events = aiter(self._source)
         try:
-            async for event in source:
-                for subscription in self._subscribers:
-                    subscription.put(event)
+            async with _open(events) if events is not self._source else nullcontext():
+                async for event in events:
+                    for subscription in self._subscribers:
+                        subscription.put(event)
         finally:
             self._over = True
             for subscription in self._subscribers:
@@ -49,14 +55,17 @@ class Share:
 class Subscription(AsyncIterator[RealtimeEvent]):
     """One consumer's share. Falling behind by more than the buffer raises, in that consumer only.
 
-    Cancelling a pending `__anext__` loses no event. What was queued here when an interruption
-    began is purged one step later: compare `event.epoch` with the session's where that matters.
+    Cancelling a pending `__anext__` loses no event. Each event is compared with the session's epoch
+    again right before it is returned, so what became stale here leaves a gap in `seq`. Behind an
+    operator there is no epoch to compare with: there only `Interrupted` purges, once it comes.
     """
 
-    def __init__(self, buffer: int, *, over: bool) -> None:
+    def __init__(self, buffer: int, stale: Callable[[RealtimeEvent], bool], *, over: bool) -> None:
+        self.filled = Signal()
+        """Given when something can be taken, or it is over."""
         self._buffer = buffer
+        self._stale = stale
         self._events = deque[RealtimeEvent]()
-        self._filled = Signal()
         self._over = over
         self._late = False
 
@@ -70,25 +79,51 @@ class Subscription(AsyncIterator[RealtimeEvent]):
             self._events.clear()
         elif not self._late:
             self._events.append(event)
-        self._filled.give()
+        self.filled.give()
 
     def end(self) -> None:
         """Let the stream end behind what is queued."""
         self._over = True
-        self._filled.give()
+        self.filled.give()
 
-    def __or__(self, operator: Callable[[AsyncIterable[RealtimeEvent]], X]) -> X:
+    def __or__(self, operator: Callable[[Subscription], X]) -> X:
         """Pipe into an operator."""
         return operator(self)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to take any more, for ever."""
+        return self._over and not self._events
+
+    def poll(self) -> RealtimeEvent | None:
+        """Give the next event, or None if nothing waits. Never waits itself."""
+        while self._events:
+            event = self._events.popleft()
+            if not self._stale(event):
+                return event
+        if self._late:
+            raise RealtimeException(_too_late(self._buffer))
+        return None
+
+    def stale(self, event: RealtimeEvent) -> bool:
+        """Tell whether an event that was taken has become stale since."""
+        return self._stale(event)
+
     async def __anext__(self) -> RealtimeEvent:
-        while not self._events:
-            if self._late:
-                raise RealtimeException(_too_late(self._buffer))
-            if self._over:
+        while (event := self.poll()) is None:
+            if self.over:
                 raise StopAsyncIteration
-            await self._filled.wait()
-        return self._events.popleft()
+            await self.filled.wait()
+        return event
+
+
+def _open(events: AsyncIterator[RealtimeEvent]) -> AbstractAsyncContextManager[object]:
+    """Give the block in which an operator's output must be read."""
+    return events if isinstance(events, AbstractAsyncContextManager) else nullcontext()
+
+
+def _never(event: RealtimeEvent) -> bool:  # noqa: ARG001 - stands in for `Pollable.stale`
+    return False
 
 
 def _too_late(buffer: int) -> InvalidRequest:
@@ -99,15 +134,33 @@ def _too_late(buffer: int) -> InvalidRequest:
     )
 
 
-@asynccontextmanager
-async def share(
-    source: AsyncIterable[RealtimeEvent], *, buffer: int = 4_096
-) -> AsyncGenerator[Share]:
-    """Share one stream among the subscribers made in the block: `async with share(s.events())`.
+class Sharing:
+    """The operator; `share` is the one there is."""
 
-    Subscribe before the first suspension to miss nothing. Leaving the block ends the sharing.
-    """
+    def __call__(
+        self, source: AsyncIterable[RealtimeEvent], *, buffer: int = 4_096
+    ) -> AbstractAsyncContextManager[Share]:
+        """Share a stream among the subscribers made in the block: `async with share(s.events())`.
+
+        `buffer` is how many events may wait for one of them. Subscribe before the first suspension
+        to miss nothing. Leaving the block ends the sharing; what the source raises comes out of it.
+        """
+        return _shared(source, buffer)
+
+    def pipe(
+        self, *, buffer: int = 4_096
+    ) -> Callable[[AsyncIterable[RealtimeEvent]], AbstractAsyncContextManager[Share]]:
+        """Share the piped stream: `async with session.events() | share.pipe() as shared`."""
+        return lambda source: _shared(source, buffer)
+
+
+share = Sharing()
+"""Share one stream among several consumers, for as long as a block runs."""
+
+
+@asynccontextmanager
+async def _shared(source: AsyncIterable[RealtimeEvent], buffer: int) -> AsyncGenerator[Share]:
     async with beside() as tasks:
-        hub = Share(buffer)
-        tasks.start_soon(hub.run, source)
+        hub = Share(source, buffer)
+        tasks.start_soon(hub.run)
         yield hub

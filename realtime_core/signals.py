@@ -14,19 +14,35 @@ __all__ = ("Signal",)
 class Signal:
     """Wakes every task that waits at the moment it is given."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._event: anyio.Event | None = None
+        self._waiting: dict[anyio.Event, None] = {}
 
     async def wait(self) -> None:
         """Wait until the next time the signal is given. Cancelling leaves nothing behind."""
-        if self._event is None:
-            self._event = anyio.Event()
-        await self._event.wait()
+        given = anyio.Event()
+        self._waiting[given] = None
+        try:
+            await given.wait()
+        finally:
+            self._waiting.pop(given, None)
 
     def give(self) -> None:
         """Wake all who wait."""
-        if self._event is not None:
-            event, self._event = self._event, None
-            event.set()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for event in waiting:
+                event.set()
+
+    @staticmethod
+    async def first_of(*signals: Signal) -> None:
+        """Wait until the next time one of these is given. Cancelling leaves nothing behind."""
+        given = anyio.Event()
+        for signal in signals:
+            signal._waiting[given] = None
+        try:
+            await given.wait()
+        finally:
+            for signal in signals:
+                signal._waiting.pop(given, None)

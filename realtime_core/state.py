@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from .codec import Wire
 from .config import Message, Secret
-from .epoch import Epoch
+from .epoch import CallId, Epoch, ItemId, ResponseId
 from .errors import RealtimeError
 from .events import RealtimeEvent
 from .frames import Frame
@@ -28,12 +28,17 @@ __all__ = (
     "Disarm",
     "Effect",
     "Emit",
+    "Entered",
     "Fence",
     "Hangup",
+    "Holding",
     "Input",
+    "Left",
     "Linked",
     "Lost",
+    "Pause",
     "Phase",
+    "Purged",
     "Pushed",
     "Rang",
     "Received",
@@ -41,6 +46,7 @@ __all__ = (
     "Send",
     "Shed",
     "State",
+    "Stop",
     "Timer",
     "Transition",
 )
@@ -71,9 +77,27 @@ class Timer(Enum):
 
     CONNECT = "connect"
     SETTLE = "settle"
+    HOLD = "hold"
+    GRACE = "grace"
     RETRY = "retry"
     CLOSE = "close"
     REPORT = "report"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """An answer that is held: somebody may have begun to speak."""
+
+    cause: Literal["provider", "local"]
+    since: float
+    """When it fell silent, in monotonic seconds."""
+    onset: float
+    """When the newest sound began."""
+    speaking: bool = False
+    """Whether that sound is known to go on."""
+    partial: bool = False
+    """The provider has cancelled the answer by itself."""
+    item: ItemId | None = None
+    """What the user says, where the provider names it."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -93,6 +117,9 @@ class State(msgspec.Struct, frozen=True):
     """The newest resumption handle."""
     barrier: bool = False
     """Between our cancel and the provider's answer to it."""
+    holding: Holding | None = None
+    paused: float = 0.0
+    """Seconds in which answers were held, but for a hold that is on: nothing was played then."""
     due: Mapping[Timer, float] = msgspec.field(default_factory=dict[Timer, float])
     """When each armed timer rings."""
     last_report: float = float("-inf")
@@ -173,7 +200,25 @@ class Refused(_Input, frozen=True):
     error: RealtimeError
 
 
-Input = Begun | Linked | Received | Pushed | Lost | Rang | Shed | Refused
+class Entered(_Input, frozen=True):
+    """A handler begins to run for a call."""
+
+    call: CallId
+
+
+class Left(_Input, frozen=True):
+    """The handler of a call has left its scope."""
+
+    call: CallId
+
+
+class Purged(_Input, frozen=True):
+    """A fence purged these calls before the consumer took them: nobody will ever answer them."""
+
+    calls: tuple[CallId, ...]
+
+
+Input = Begun | Linked | Received | Pushed | Lost | Rang | Shed | Refused | Entered | Left | Purged
 
 
 # --- effects: what to do ----------------------------------------------------------------------
@@ -192,9 +237,22 @@ class Emit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fence(msgspec.Struct, frozen=True, gc=False):
-    """Purge what belongs to an older epoch, and cancel the scopes of older epochs."""
+    """Purge what belongs to an older epoch; cancel the scopes of older epochs and these answers."""
 
     epoch: Epoch
+    responses: tuple[ResponseId, ...] = ()
+
+
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """Let what plays fall silent and keep its place, or go on from there."""
+
+    on: bool
+
+
+class Stop(msgspec.Struct, frozen=True, gc=False):
+    """Cancel the handlers of these calls."""
+
+    calls: tuple[CallId, ...]
 
 
 class Arm(msgspec.Struct, frozen=True, gc=False):
@@ -222,7 +280,7 @@ class Hangup(msgspec.Struct, frozen=True, gc=False):
     conn: int
 
 
-Effect = Send | Emit | Fence | Arm | Disarm | Dial | Hangup
+Effect = Send | Emit | Fence | Pause | Stop | Arm | Disarm | Dial | Hangup
 
 
 class Transition(NamedTuple):

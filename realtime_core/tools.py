@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Any, cast, get_type_hints
 
 import anyio
 import msgspec
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint_if_cancelled
 from returns.result import Failure, Result, Success
 
 from .beside import beside
 from .config import ToolPolicy, ToolSpec
-from .epoch import CallId
 from .errors import InvalidRequest, RealtimeException, SessionClosed, ToolFailed
-from .events import RealtimeEvent, ToolCall, ToolCallCancelled
+from .events import RealtimeEvent, ToolCall
+from .faults import uncancelled
 from .frames import ToolResult
 from .session import RealtimeSession
 
@@ -107,7 +108,7 @@ def parse(tool: Tool, arguments: str) -> Result[dict[str, Any], ToolFailed]:
     try:
         values = msgspec.json.decode(arguments or "{}", type=tool.arguments)
     except Exception as problem:  # a `__post_init__` of the user's may raise anything
-        return Failure(ToolFailed(what=f"Bad arguments for {tool.spec.name}: {problem}"))
+        return Failure(ToolFailed(what=f"Bad arguments for {tool.spec.name}: {_said(problem)}"))
     return Success({name: getattr(values, name) for name in tool.arguments.__struct_fields__})
 
 
@@ -127,43 +128,24 @@ class Answerer:
         self._tasks = tasks
         self._limit = CapacityLimiter(limit)
         self._max_result = max_result
-        self._open: dict[CallId, CancelScope | None] = {}
 
     def take(self, event: RealtimeEvent) -> None:
-        """Start the handler of a `ToolCall`; end the calls of a `ToolCallCancelled`. Never waits.
+        """Start the handler of a `ToolCall`; all other events pass unheeded. Never waits.
 
-        A call that is already being answered, and all other events, pass unheeded.
+        The session stops a handler whose call is void, and keeps a call from being answered twice.
         """
-        match event:
-            case ToolCall() if event.call not in self._open:
-                self._open[event.call] = None
-                self._tasks.start_soon(self._answer, event)
-            case ToolCallCancelled():
-                for call in event.calls:
-                    scope = self._open.pop(call, None)
-                    if scope is not None:
-                        scope.cancel()
-            case _:
-                pass
+        if isinstance(event, ToolCall):
+            self._tasks.start_soon(self._answer, event)
 
     async def _answer(self, event: ToolCall) -> None:
-        tool = self._tools.get(event.name)
-        lasting = tool is not None and tool.spec.policy != "cancel"
-        within: AbstractContextManager[CancelScope | None] = (
-            nullcontext() if lasting else self._session.within(event.epoch)
-        )
-        with within as scope:
-            if event.call in self._open:
-                self._open[event.call] = scope
-                result = await self._outcome(tool, event)
-                if event.call in self._open:
-                    await self._send(result)
-        self._open.pop(event.call, None)
+        with self._session.handling(event.call):
+            await self._send(await self._outcome(self._tools.get(event.name), event))
 
     async def _outcome(self, tool: Tool | None, event: ToolCall) -> ToolResult:
         if tool is None:
             return self._failed(event, f"There is no tool {event.name!r}.")
         async with self._limit:
+            await checkpoint_if_cancelled()  # void calls do not begin; taking one's turn is shielded
             arguments = parse(tool, event.arguments)
             if isinstance(arguments, Failure):
                 return self._failed(event, str(arguments.failure()))
@@ -171,7 +153,12 @@ class Answerer:
                 with anyio.move_on_after(tool.timeout):
                     return self._result(event, await _call(tool.function, arguments.unwrap()))
             except Exception as problem:  # the model learns of it, the session goes on
-                return self._failed(event, f"{type(problem).__name__}: {problem}")
+                return self._failed(event, f"{type(problem).__name__}: {_said(problem)}")
+            except BaseExceptionGroup as group:  # trio: something failed while being cancelled
+                failed, cancelled = uncancelled(group)
+                if cancelled is None or not isinstance(failed, Exception):
+                    raise
+                raise cancelled from None
         return self._failed(event, f"{event.name} took longer than {tool.timeout:g} s.")
 
     def _result(self, event: ToolCall, value: object) -> ToolResult:
@@ -179,7 +166,7 @@ class Answerer:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             text.encode()
         except Exception as problem:  # an object of the user's may raise anything
-            return self._failed(event, f"The result cannot be sent: {problem}")
+            return self._failed(event, f"The result cannot be sent: {_said(problem)}")
         if len(text) > self._max_result:
             why = f"The result has {len(text)} characters; {self._max_result} are allowed."
             return self._failed(event, why)
@@ -193,9 +180,16 @@ class Answerer:
         try:
             await self._session.send(result)
         except RealtimeException as refusal:
-            ended = isinstance(refusal.error, SessionClosed) or refusal.error.code == "call_ended"
-            if not ended:
+            over = {"call_void", "call_ended"}
+            if not isinstance(refusal.error, SessionClosed) and refusal.error.code not in over:
                 raise
+
+
+def _said(problem: Exception) -> str:
+    try:
+        return str(problem)
+    except Exception:  # an exception of the user's may not even say what it is
+        return type(problem).__name__
 
 
 async def _call(function: Function, arguments: dict[str, Any]) -> object:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .config import ToolPolicy
 from .epoch import CallId, Epoch, ItemId, RequestId, ResponseId
+from .events import HeardItem
 from .frames import CreateResponse
 from .heard import KEPT, Delivered, Words, estimate
 
@@ -60,9 +61,11 @@ class Response(msgspec.Struct, frozen=True):
     fenced: bool = False
     """Stale: an interruption came after it, or it was stale when it was born."""
     cancelled: bool = False
-    """We told the provider to stop it."""
+    """The provider was told to stop it, or said that it has."""
     items: tuple[ItemId, ...] = ()
     calls: tuple[CallId, ...] = ()
+    heard: tuple[HeardItem, ...] = ()
+    """What had reached the ear of it when it was fenced."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -75,6 +78,10 @@ class Call(msgspec.Struct, frozen=True):
     policy: ToolPolicy = "cancel"
     outcome: Literal["open", "sent", "kept", "cancelled", "lost"] = "open"
     """`kept`: it ended after an interruption and its policy withholds the result."""
+    handled: bool = False
+    """A handler runs for it, in a scope that the session can cancel."""
+    leaving: float | None = None
+    """Until when a cancelled call waits for its handler to leave before it is reported."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -176,7 +183,8 @@ def forget(ledger: Ledger) -> Ledger:
     if len(ledger.responses) <= _REMEMBERED:
         return ledger
     spare = len(ledger.responses) - _REMEMBERED
-    busy = {call.response for call in ledger.calls.values() if call.outcome == "open"}
+    unsettled = (c for c in ledger.calls.values() if c.outcome == "open" or c.leaving is not None)
+    busy = {call.response for call in unsettled}
     ended = [id for id, r in ledger.responses.items() if not r.open and id not in busy]
     gone = set(ended[:spare])
     return replace(

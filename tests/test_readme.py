@@ -113,7 +113,7 @@ def program(block: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaita
     return main
 
 
-PRINTED = ("It is Paris.", "you: Hello. heard: ['Hello to']", "")
+PRINTED = ("It is Paris.", "you: Hello. heard: ['Hello to']", "", "It is Paris. whole")
 
 
 def test_every_program_is_tested() -> None:

@@ -126,7 +126,7 @@ def settings(config: SessionConfig) -> wire.Settings:
         voice=config.voice,
         modalities=config.modalities,
         manual=turns.mode == "manual",
-        barge_in=turns.authority == "provider",
+        barge_in=turns.authority == "provider" and turns.two_phase is None,
         threshold=turns.threshold if turns.threshold is not None else 0.5,
         prefix_ms=turns.prefix_ms if turns.prefix_ms is not None else 320,
         silence_ms=turns.silence_ms,

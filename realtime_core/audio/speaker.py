@@ -62,6 +62,7 @@ class SpeakerSink:
         self._state = self._conversion.start()
         self._written = 0
         self._before = 0
+        self._paused = False
 
     def attach(self, stream: Stream) -> None:
         """Take the device's clock; called once, when it runs."""
@@ -74,8 +75,8 @@ class SpeakerSink:
             self.calls += 1
             self._began = times.currentTime if self._began is None else self._began
             self.steady = times.currentTime - self._began > _PRIMED
-            data = bytes(self._queue[:size])
-            del self._queue[:size]
+            data = b"" if self._paused else bytes(self._queue[:size])
+            del self._queue[: len(data)]
             samples = self.format.samples(len(data))
             if samples:
                 starts = max(self._ends, times.outputBufferDacTime or times.currentTime)
@@ -114,6 +115,16 @@ class SpeakerSink:
     def flush(self) -> None:
         """Forget what the device does not have yet; never waits."""
         self._restart(self.heard() - self._before)
+
+    def pause(self) -> None:
+        """Fall silent and keep what the device does not have yet; never waits."""
+        with self._lock:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        with self._lock:
+            self._paused = False
 
     def _restart(self, heard: int) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from ..errors import InvalidRequest
-from . import decode, doctor, models, providers, talk
+from . import decode, doctor, models, providers, replay, talk
 from .faults import code_of
 from .order import InOrder
 from .output import complain, hush, put
@@ -36,6 +36,7 @@ app.add_typer(models.app, name="models")
 app.command("providers")(providers.providers)
 app.command("doctor")(doctor.doctor)
 app.command("decode")(decode.decode)
+app.command("replay")(replay.replay)
 
 
 def _show_version(wished: bool) -> None:

@@ -14,6 +14,7 @@ import anyio
 from ..audio.device import microphone
 from ..errors import RealtimeError
 from ..playback import Sink, player
+from ..recording import recorded
 from ..session import RealtimeSession, open_session
 from ..tools import answering
 from .conversation import Conversation
@@ -36,6 +37,8 @@ async def converse(talk: Talk, screen: Screen) -> int:
     failure = await _hold(talk, screen)
     if talk.output is not None:
         screen.say(f"what was heard is in {talk.output}")
+    if talk.record is not None:
+        screen.say(f"the session is recorded in {talk.record}")
     if failure is not None:
         complain(failure)
         return 1
@@ -86,8 +89,11 @@ async def _hold(talk: Talk, screen: Screen) -> RealtimeError | None:
     session: RealtimeSession[Any] | None = None
     failure: RealtimeError | None = None
     try:
+        opening = open_session(talk.provider, talk.config)
+        if talk.record is not None:
+            opening = recorded(opening, talk.record)
         # The voice that asks loads while the session opens.
-        async with _preparing(talk) as script, open_session(talk.provider, talk.config) as session:
+        async with _preparing(talk) as script, opening as session:
             failure = await _play(talk, await script(), session, screen)
     finally:
         if session is not None:

@@ -31,6 +31,8 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     barge: Barge | None = None
     output: Path | None = None
     """Where what was heard of the answers is kept, as WAV."""
+    record: Path | None = None
+    """Where the trace of the session is written."""
     pace: float = 1.0
     """Speed of the input; 1 is real time, 0 as fast as it goes."""
     speaker: bool | None = None

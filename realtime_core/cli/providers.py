@@ -25,6 +25,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     entry: str
     distribution: str
     capabilities: Capabilities | None = None
+    needs: str = ""
+    """What has to follow its name, where it is no provider without."""
     error: RealtimeError | None = None
 
 
@@ -43,7 +45,10 @@ def _listing(name: str) -> Listing:
     except Exception as problem:  # a foreign package may raise anything
         return msgspec.structs.replace(listing, error=error_of(problem))
     if isinstance(made, Failure):
-        return msgspec.structs.replace(listing, error=made.failure())
+        error = made.failure()
+        if error.code == registry.INCOMPLETE:
+            return msgspec.structs.replace(listing, needs=f"{error.what} {error.fix}")
+        return msgspec.structs.replace(listing, error=error)
     return msgspec.structs.replace(listing, capabilities=made.unwrap().capabilities)
 
 
@@ -66,6 +71,8 @@ def _show(listing: Listing) -> None:
     put(clean(f"{listing.name}  ({listing.distribution or 'unknown package'}, {listing.entry})"))
     if listing.error is not None:
         put(clean(f"  cannot be loaded: {listing.error}"))
+    if listing.needs:
+        put(clean(f"  {listing.needs}"))
     if listing.capabilities is not None:
         for label, value in _told(listing.capabilities):
             put(clean(f"  {label:15}{value}"))

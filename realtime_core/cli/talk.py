@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -52,6 +53,10 @@ def talk(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.wav", help="Keep what was heard of the answers.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record the session, for `realtime replay`."),
+    ] = None,
     pace: Annotated[
         float, typer.Option(min=0, help="Speed of the input: 1 is real time, 0 as fast as it goes.")
     ] = 1.0,
@@ -93,14 +98,18 @@ def talk(
     made = _made(provider, mind)
     turns = read(inputs)
     _check_able(made, turns, speaks=barge is not None)
-    if output is not None:
-        _check_output(output, inputs)
+    taken = [Path(value) for kind, value in inputs if kind in {"audio", "image"}]
+    for option, path in (("--output", output), ("--record", record)):
+        if path is not None:
+            _check_output(option, path, taken)
+            taken.append(path)
     plan = Talk(
         provider=made,
         config=_config(made, pace, voice, instructions),
         turns=turns,
         barge=barge,
         output=output,
+        record=record,
         pace=pace,
         speaker=speaker,
     )
@@ -166,15 +175,15 @@ def _check_able(made: Provider[Frame], turns: tuple[Turn, ...], *, speaks: bool)
             )
 
 
-def _check_output(path: Path, inputs: tuple[Given, ...]) -> None:
-    """Refuse a file that cannot be written, or that is an input; leave it as it is."""
-    for _, value in (given for given in inputs if given[0] in {"audio", "image"}):
-        if path.exists() and path.samefile(value):
+def _check_output(option: str, path: Path, taken: Sequence[Path]) -> None:
+    """Refuse a file that cannot be written, or that was given before; leave it as it is."""
+    for other in taken:
+        if path == other or (path.exists() and other.exists() and path.samefile(other)):
             raise RealtimeException(
                 InvalidRequest(
-                    what=f"{str(path)!r} is an input; it would be overwritten.",
+                    what=f"{str(path)!r} is an input or another output; it would be overwritten.",
                     cause="the same name was given twice",
-                    fix="Choose another name for --output.",
+                    fix=f"Choose another name for {option}.",
                 )
             )
     there = path.exists()
@@ -191,6 +200,6 @@ def _check_output(path: Path, inputs: tuple[Given, ...]) -> None:
             InvalidRequest(
                 what=f"{str(path)!r} cannot be written: {why}.",
                 cause="a folder that does not exist, or a place where you may not write",
-                fix="Choose another name for --output.",
+                fix=f"Choose another name for {option}.",
             )
         ) from problem

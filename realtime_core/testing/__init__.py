@@ -1,13 +1,15 @@
 """What this library is tested with, for testing what is built on it.
 
 Virtual time on asyncio and trio (`run`), an action at every instant of a program (`every_point`),
-random lateness (`stalls`) and a count of what is left behind (`no_leaks`).
+random lateness (`stalls`), a count of what is left behind (`no_leaks`), and recorded runs as tests
+(`replay`).
 """
 
 from __future__ import annotations
 
 from .clock import TICK, Deadlock, run
 from .driven import Driven, Probe, stalled, stalls
+from .fixtures import Replayed, replay
 from .injection import Injection, inject_at, suspensions
 from .leaks import Census, Leaked, census, no_leaks
 from .sweep import Point, PointsFailed, every_point, points
@@ -22,11 +24,13 @@ __all__ = (
     "Point",
     "PointsFailed",
     "Probe",
+    "Replayed",
     "census",
     "every_point",
     "inject_at",
     "no_leaks",
     "points",
+    "replay",
     "run",
     "stalled",
     "stalls",

@@ -15,6 +15,7 @@ from ..errors import RealtimeError
 from ..events import RealtimeEvent
 from ..frames import Close, Frame
 from ..machine import step
+from ..moment import played
 from ..outlet import Outlet
 from ..plan import Plan
 from ..state import (
@@ -30,6 +31,7 @@ from ..state import (
     Linked,
     Lost,
     Phase,
+    Purged,
     Pushed,
     Rang,
     Received,
@@ -124,6 +126,9 @@ class Fold:
         self.state = done.after
         for effect in done.effects:
             self._perform(effect)
+        if self.outlet.purged:
+            calls, self.outlet.purged = self.outlet.purged, ()
+            self.give(Purged(at=self.at, calls=calls))
         return done.refused
 
     def _perform(self, effect: Effect) -> None:
@@ -183,8 +188,8 @@ class Fold:
 
     def take(self, count: int = 1) -> list[Returned]:
         """Let the consumer take up to so many events, as far as any wait."""
-        taken = list[Returned]()
-        while len(taken) < count and (event := self.outlet.take(self.at)) is not None:
+        taken, at = list[Returned](), played(self.state, self.at)
+        while len(taken) < count and (event := self.outlet.take(at)) is not None:
             taken.append(Returned(event, self.state.epoch, self._gen(event)))
         self.trace += taken
         return taken

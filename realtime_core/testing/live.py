@@ -6,7 +6,7 @@ be made late at random, which is what finds races.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -20,14 +20,17 @@ from ..errors import RealtimeError, RealtimeException
 from ..events import RealtimeEvent
 from ..faults import first_cause
 from ..frames import Frame
-from ..session import Events, RealtimeSession, open_session
+from ..session import RealtimeSession, open_session
 from .clock import TICK, run
 from .driven import stalls
 from .fold import Returned
 from .scripted import SCRIPTED, Peer, scripted
 from .timeline import Happening, Loses, Pushes, Raw, Says, Takes, Timeline, Waits
 
-__all__ = ("Performance", "perform", "performed")
+__all__ = ("Performance", "Through", "perform", "performed")
+
+Through = Callable[[RealtimeSession[Frame]], AsyncIterator[RealtimeEvent]]
+"""What the consumer of a session takes its events from."""
 
 
 class Performance:
@@ -59,11 +62,12 @@ def performed(
     backend: str = "asyncio",
     seed: int = 0,
     late: int = 4,
+    through: Through = RealtimeSession[Frame].events,
 ) -> Performance:
     """Play a timeline on virtual time; after each suspension a task is up to `late` ticks late."""
 
     async def play() -> Performance:
-        return await perform(timeline, config, capabilities)
+        return await perform(timeline, config, capabilities, through)
 
     weave = stalls(seed, most=late) if late else None
     return run(play, backend=backend, seed=seed, weave=weave)
@@ -73,11 +77,13 @@ async def perform(
     timeline: Timeline,
     config: SessionConfig | None = None,
     capabilities: Capabilities = SCRIPTED,
+    through: Through = RealtimeSession[Frame].events,
 ) -> Performance:
     """Play a timeline on a session in the running event loop; `Stale` has no meaning here.
 
-    The consumer takes what `Takes` grants, and everything once the timeline is over; the session is
-    left then, and what it still yields is taken too.
+    The consumer gets what `through` makes of the session: its events, or a stream built on them. It
+    takes what `Takes` grants, and everything once the timeline is over; the session is left then,
+    and what it still yields is taken too.
     """
     done = Performance()
     stand = _Stand(done)
@@ -88,7 +94,7 @@ async def perform(
             open_session(provider, config, random=lambda: 0.5) as session,
         ):
             done.session = session
-            tasks.start_soon(stand.consume, session.events())
+            tasks.start_soon(stand.consume, through(session))
             await stand.ready.wait()
             for happening in timeline:
                 await stand.act(session, happening)
@@ -136,7 +142,7 @@ class _Stand:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
-    async def consume(self, events: Events) -> None:
+    async def consume(self, events: AsyncIterator[RealtimeEvent]) -> None:
         """Take events as they are granted, noting the epoch in force as each is returned."""
         while True:
             while self._granted <= 0:

@@ -18,7 +18,9 @@ from realtime_core import (
     CreateResponse,
     Frame,
     Heard,
+    Hold,
     Interrupt,
+    Release,
     SessionConfig,
     Text,
     ToolResult,
@@ -40,6 +42,8 @@ EVERY: tuple[Frame, ...] = (
     ClearAudio(),
     CreateResponse(instructions="Be brief."),
     UpdateSession(SessionConfig(voice="joe", tools=(ToolSpec(name="look"),))),
+    Hold(),
+    Release(),
     Interrupt(cause="local"),
     Close(),
 )
@@ -63,4 +67,10 @@ def test_there_are_no_other_frames() -> None:
 
 
 def test_what_falls_silent_confirms_or_ends_is_urgent_and_nothing_else() -> None:
-    assert {type(frame) for frame in EVERY if frame.urgent} == {Heard, Interrupt, Close}
+    assert {type(frame) for frame in EVERY if frame.urgent} == {
+        Heard,
+        Hold,
+        Release,
+        Interrupt,
+        Close,
+    }

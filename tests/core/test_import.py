@@ -37,6 +37,7 @@ HEAVY = {"aiostream", "numpy", "PIL", "websockets", "hypothesis", "trio", "typer
         "import realtime_core",
         "import realtime_core.session, realtime_core.testing.scripted",
         "import realtime_core.tools, realtime_core.playback, realtime_core.timings",
+        "import realtime_core.mapping, realtime_core.merging, realtime_core.sharing",
     ],
 )
 def test_importing_the_core_loads_nothing_heavy_and_no_provider(statement: str) -> None:

@@ -108,7 +108,7 @@ def test_the_fence_stands_before_anything_else_of_the_interruption() -> None:
     session = speaking()
     session.push(Interrupt())
     assert names(session.steps[0].effects)[:2] == ["Fence", "Emit"]
-    assert session.steps[0].effects[0] == Fence(session.state.epoch)
+    assert session.steps[0].effects[0] == Fence(session.state.epoch, (R1,))
 
 
 @pytest.mark.parametrize("cause", ["local", "provider"])

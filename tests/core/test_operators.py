@@ -20,7 +20,7 @@ from realtime_core import (
     open_session,
     operators,
 )
-from realtime_core.operators import Subscription, Turn, turns
+from realtime_core.operators import Subscription, Turn, responses
 from realtime_core.testing import run
 from realtime_core.testing.scripted import Peer, scripted
 from tests.core.listening import speaking
@@ -117,7 +117,7 @@ def test_settle_leaves_out_what_can_be_revised_or_become_stale(anyio_backend: st
 def test_a_turn_is_an_answer_as_a_whole(anyio_backend: str) -> None:
     (turn,) = given_out(
         anyio_backend,
-        turns,
+        responses,
         said("Hello."),
         said("Are you there?"),
         started(),
@@ -145,7 +145,7 @@ def test_of_an_interrupted_answer_the_words_that_were_heard(anyio_backend: str) 
     text = ResponseText(response=R1, item=ItemId("written"), text="2 + 2 = 4", is_complete=False)
     cut_short, whole = given_out(
         anyio_backend,
-        turns,
+        responses,
         started(),
         words("It rains in Paris."),
         words("And in Rome.", item=I2),
@@ -168,7 +168,7 @@ def test_of_an_interrupted_answer_the_words_that_were_heard(anyio_backend: str) 
 def test_answers_that_overlap_are_kept_apart(anyio_backend: str) -> None:
     first, second = given_out(
         anyio_backend,
-        turns,
+        responses,
         said("One", item=None),
         started(R1),
         words("1", response=R1),
@@ -191,7 +191,7 @@ def test_words_of_the_user_that_come_late_belong_to_the_answer_that_waits_for_th
     """Some providers transcribe the user while they already answer."""
     first, second, third = given_out(
         anyio_backend,
-        turns,
+        responses,
         started(R1),
         said("First."),
         done(R1),
@@ -208,6 +208,6 @@ def test_words_of_the_user_that_come_late_belong_to_the_answer_that_waits_for_th
 
 
 def test_an_answer_that_never_began_has_no_words(anyio_backend: str) -> None:
-    assert given_out(anyio_backend, turns, sound(), said("Hi."), done(R1, "lost")) == [
+    assert given_out(anyio_backend, responses, sound(), said("Hi."), done(R1, "lost")) == [
         Turn(status="lost")
     ]

@@ -101,6 +101,72 @@ def test_an_interruption_purges_what_waits_in_a_subscription(anyio_backend: str)
     ]
 
 
+def test_what_became_stale_is_not_given_out_though_nobody_told_the_subscription(
+    anyio_backend: str,
+) -> None:
+    """The epoch has risen, and the task that hands `Interrupted` on has not run yet."""
+
+    async def program() -> tuple[list[bool], list[str]]:
+        async with (
+            speaking(started(), sound(), words("Hi.", final=True)) as session,
+            share(session.events()) as shared,
+        ):
+            early, late, none = (shared.subscribe() for _ in range(3))
+            assert late.poll() is None
+            await anyio.sleep(1)
+            connected, began = await anext(early), await anext(early)
+            before = early.stale(began)
+            await session.interrupt()
+            stale = [before, early.stale(connected), early.stale(began)]
+            seen = [late.poll() for _ in range(3)]
+            assert names([none.poll()]) == ["Connected"]
+        return stale, names(seen)
+
+    stale, seen = run(program, backend=anyio_backend)
+    assert stale == [False, False, True]
+    assert seen == ["Connected", "AgentTranscript", "NoneType"]
+
+
+def test_a_session_is_piped_into_it(anyio_backend: str) -> None:
+    async def program() -> list[str]:
+        async with (
+            speaking(started(), sound(), done()) as session,
+            session.events() | share.pipe(buffer=8) as shared,
+        ):
+            return names([event async for event in shared.subscribe()])
+
+    assert run(program, backend=anyio_backend)[1:-1] == [
+        "ResponseStarted",
+        "AudioOutput",
+        "ResponseDone",
+    ]
+
+
+def test_what_follows_an_operator_is_shared_too(anyio_backend: str) -> None:
+    async def program() -> list[str]:
+        async with speaking(started(), sound(), done()) as session:
+            sounds = session.events() | operators.audio.pipe()
+            async with sounds | share.pipe() as shared:
+                subscription = shared.subscribe()
+                seen = [event async for event in subscription]
+                assert not any(map(subscription.stale, seen))
+                return names(seen)
+
+    assert run(program, backend=anyio_backend) == ["AudioOutput"]
+
+
+def test_any_iterable_of_events_is_shared(anyio_backend: str) -> None:
+    class Once:
+        def __aiter__(self) -> Source:
+            return Source(started(), done())
+
+    async def program() -> list[str]:
+        async with share(Once()) as shared:
+            return names([event async for event in shared.subscribe()])
+
+    assert run(program, backend=anyio_backend) == ["ResponseStarted", "ResponseDone"]
+
+
 def test_cancelling_a_subscriber_that_waits_loses_nothing(anyio_backend: str) -> None:
     async def program() -> list[str]:
         async with share(Source(started(), 8, sound(), 8, done())) as shared:

@@ -52,3 +52,23 @@ def test_a_wait_that_is_cancelled_leaves_nothing_behind(anyio_backend: str) -> N
         signal.give()
 
     run(program, backend=anyio_backend)
+
+
+def test_the_first_of_several_signals_wakes_who_waits_for_any(anyio_backend: str) -> None:
+    async def program() -> list[float]:
+        signals, woken = [Signal() for _ in range(3)], list[float]()
+
+        async def wait() -> None:
+            for _ in range(2):
+                await Signal.first_of(*signals)
+                woken.append(anyio.current_time())
+
+        async with no_leaks(), anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            for signal in reversed(signals):
+                await anyio.sleep(1.0)
+                signal.give()
+        assert not any(signal._waiting for signal in signals)
+        return woken
+
+    assert run(program, backend=anyio_backend) == [1.0, 2.0]

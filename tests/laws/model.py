@@ -22,15 +22,16 @@ from realtime_core.events import (
     ResponseDone,
     ResponseStarted,
     ResponseText,
+    SpeechStarted,
 )
-from realtime_core.frames import CreateResponse, Heard
-from realtime_core.state import Pushed, Rang, Received, Timer
+from realtime_core.frames import CreateResponse, Heard, Interrupt
+from realtime_core.state import Phase, Pushed, Rang, Received, Timer
 from realtime_core.testing.fold import Fold, Step
 from realtime_core.testing.scripted import Greeting, read
 from realtime_core.testing.timeline import Happening, Says, act, welcome
 from tests.laws.stories import Story, opened
 
-__all__ = ("Fact", "Known", "Rehearsal", "facts")
+__all__ = ("Fact", "Known", "Rehearsal", "facts", "is_automatic", "is_explicit")
 
 
 class Chunk(NamedTuple):
@@ -51,7 +52,8 @@ class Known(NamedTuple):
     owner: Mapping[ItemId, ResponseId] = {}
     received: Mapping[ItemId, int] = {}
     spoken: frozenset[ItemId] = frozenset()
-    pieces: Mapping[ItemId, str] = {}
+    pieces: Mapping[ItemId, tuple[tuple[str, int | None], ...]] = {}
+    """Its words piece by piece, each with the sample at which it has been said, where known."""
     whole: Mapping[ItemId, str] = {}
     acks: Mapping[ItemId, int] = {}
     confirmed: bool = False
@@ -130,6 +132,35 @@ class Fact(NamedTuple):
     @property
     def rises(self) -> list[Interrupted]:
         return [event for event in self.step.events if isinstance(event, Interrupted)]
+
+
+def is_automatic(fact: Fact) -> bool:
+    """Whether this step is an interrupt that nobody asked for by name."""
+    given = fact.step.given
+    if fact.step.before.phase is not Phase.OPEN:
+        return False
+    match fact.said:
+        case SpeechStarted():
+            plan = fact.step.before.plan
+            return plan.config.turn_detection.authority == "provider"
+        case Interrupted():
+            return fact.said.response is None
+        case _:
+            return (
+                isinstance(given, Pushed)
+                and isinstance(given.frame, Interrupt)
+                and given.frame.cause == "local"
+            )
+
+
+def is_explicit(fact: Fact) -> bool:
+    given = fact.step.given
+    return (
+        isinstance(given, Pushed)
+        and isinstance(given.frame, Interrupt)
+        and given.frame.cause == "app"
+        and not fact.step.before.phase.ending
+    )
 
 
 class Rehearsal:
@@ -294,7 +325,9 @@ def _grown(known: Known, said: RealtimeEvent, item: ItemId) -> Known:
                 known = known._replace(spoken=known.spoken | {item})
             if said.final if isinstance(said, AgentTranscript) else said.is_complete:
                 return known._replace(whole={**known.whole, item: said.text})
-            text = known.pieces.get(item, "") + said.text
-            return known._replace(pieces={**known.pieces, item: text})
+            span = said.span if isinstance(said, AgentTranscript) else None
+            piece = said.text, span[1] if span is not None else None
+            pieces = (*known.pieces.get(item, ()), piece)
+            return known._replace(pieces={**known.pieces, item: pieces})
         case _:
             return known

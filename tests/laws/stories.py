@@ -15,13 +15,14 @@ from msgspec.structs import replace
 from realtime_core import Capabilities, Plan, SessionConfig, negotiate
 from realtime_core.epoch import ItemId, ResponseId
 from realtime_core.events import AudioOutput, Kind, RealtimeEvent
-from realtime_core.testing._author import FORMAT
+from realtime_core.frames import Heard, Interrupt
+from realtime_core.testing._author import FORMAT, SAMPLES_A_TICK
 from realtime_core.testing.conformance import check_trace
 from realtime_core.testing.fold import Fold, Step
 from realtime_core.testing.live import Performance, performed
 from realtime_core.testing.scripted import SCRIPTED, ScriptedCodec
-from realtime_core.testing.strategies import plans, timelines
-from realtime_core.testing.timeline import Timeline, act, welcome
+from realtime_core.testing.strategies import _written, plans, timelines
+from realtime_core.testing.timeline import Pushes, Takes, Timeline, Waits, act, welcome
 
 __all__ = (
     "BACKENDS",
@@ -39,6 +40,7 @@ __all__ = (
     "plain",
     "played",
     "singly",
+    "speeches",
     "stories",
 )
 
@@ -64,6 +66,23 @@ class Story(NamedTuple):
 
 def stories(*, lawful: bool = False, losses: bool = True) -> st.SearchStrategy[Story]:
     return st.builds(Story, plans(), timelines(lawful=lawful, losses=losses), st.integers(0, 2**16))
+
+
+def speeches() -> st.SearchStrategy[Story]:
+    """Give stories of one answer in two items: its sound, its words, what of it is heard, a cut."""
+    slots = st.integers(0, 3)
+    move = st.tuples(st.sampled_from(("audio", "audio", "words", "audio done")), st.just(0), slots)
+    items = st.sampled_from((ItemId("r0-0"), ItemId("r0-1")))
+    ack = st.builds(Heard, items, st.integers(0, 8).map(lambda ticks: ticks * SAMPLES_A_TICK))
+    kinds: list[st.SearchStrategy[Any]] = [
+        *[st.lists(move, min_size=1, max_size=4)] * 3,
+        *[st.builds(Takes, st.integers(1, 4))] * 2,
+        *[st.builds(Waits, st.integers(1, 6))] * 2,
+        st.builds(Pushes, ack),
+        st.just(Pushes(Interrupt())),
+    ]
+    drafts = st.lists(st.sampled_from(kinds).flatmap(lambda kind: kind), min_size=4, max_size=20)
+    return st.builds(Story, plans(), drafts.map(_written), st.integers(0, 2**16))
 
 
 def plain(able: Capabilities = SCRIPTED, **config: Any) -> Fold:

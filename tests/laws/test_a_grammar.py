@@ -44,21 +44,27 @@ from realtime_core.session import open_session
 from realtime_core.state import State
 from realtime_core.testing import TICK, PointsFailed, every_point, run
 from realtime_core.testing._author import SAMPLES_A_TICK
-from realtime_core.testing.conformance import Violation, check_coded, conforms, total
+from realtime_core.testing.conformance import (
+    Violation,
+    check_coded,
+    check_trace,
+    conforms,
+    total,
+)
 from realtime_core.testing.scripted import SCRIPTED, Peer, ScriptedCodec, scripted, written
 from realtime_core.testing.strategies import plans, provider_scripts, structs, wires
 from realtime_core.testing.timeline import Says, Takes, act
 from realtime_local import local
 from realtime_local.wire import EngineMessage
+from tests.laws.model import Rehearsal
 from tests.laws.scenarios import spoken_to
+from tests.laws.sessions import Law, hold, live_by
 from tests.laws.stories import (
     BACKENDS,
     Story,
     audio,
     catches,
-    folded,
     lawful_session,
-    lawful_trace,
     many,
     opened,
     plain,
@@ -105,23 +111,33 @@ def unstarted(result: Result[Coded[int], RealtimeError]) -> Result[Coded[int], R
     return Success(coded._replace(events=tuple(kept)))
 
 
-class TestResponseGrammar:
-    """7. One start, deltas in the provider's order, one end, nothing after it."""
+class Speaks(Law):
+    """Every trace has the one grammar, and what was queued of a response comes in its order."""
 
-    @staticmethod
-    def law(story: Story) -> None:
-        lawful_trace(story)
-        fold = folded(story)
+    def end(self, rehearsal: Rehearsal) -> None:
+        fold = rehearsal.session
+        assert check_trace(fold.events, complete=True) == []
         said = [event for one in fold.steps for event in one.events]
         for key in ("response", "item"):
             emitted, returned = grouped(said, key), grouped(fold.events, key)
             for name, events in returned.items():
                 assert in_order(events, emitted[name]), name
 
+
+class TestResponseGrammar:
+    """7. One start, deltas in the provider's order, one end, nothing after it."""
+
+    @staticmethod
+    def law(story: Story) -> None:
+        hold(Speaks, story)
+
     @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)
+
+    def test_machine(self) -> None:
+        live_by(Speaks)
 
     @both
     @given(STORIES)

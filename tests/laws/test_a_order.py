@@ -14,7 +14,6 @@ from realtime_core.codec import CancelResponse
 from realtime_core.epoch import Epoch, RequestId, ResponseId
 from realtime_core.errors import Unavailable
 from realtime_core.events import (
-    Error,
     Interrupted,
     RealtimeEvent,
     ResponseStarted,
@@ -37,10 +36,13 @@ from realtime_core.state import (
     Timer,
 )
 from realtime_core.testing import PointsFailed, every_point
-from realtime_core.testing.fold import Step, fold
+from realtime_core.testing.conformance import check_trace
+from realtime_core.testing.fold import fold
 from realtime_core.testing.scripted import read, written
-from realtime_core.testing.timeline import Pushes, Says, act, welcome
+from realtime_core.testing.timeline import Pushes, Says, act
+from tests.laws.model import Fact, Rehearsal
 from tests.laws.scenarios import talked_over
+from tests.laws.sessions import Law, hold, live_by
 from tests.laws.stories import (
     BACKENDS,
     Story,
@@ -86,25 +88,41 @@ class TestContiguous:
         catches(lawful_trace, STORIES)
 
 
+class Rises(Law):
+    """The epoch rises by one at a time, each rise announced once; conn never falls."""
+
+    def see(self, fact: Fact) -> None:
+        one = fact.step
+        rises = sum(isinstance(effect, Fence) for effect in one.effects)
+        assert one.after.epoch == one.before.epoch + rises
+        assert rises == len(fact.rises)
+        assert one.after.conn >= one.before.conn
+
+    def end(self, rehearsal: Rehearsal) -> None:
+        session = rehearsal.session
+        announced = [e.epoch for e in session.events if isinstance(e, Interrupted)]
+        assert announced == list(range(1, session.state.epoch + 1))
+        assert check_trace(session.events, complete=True) == []
+
+
 class TestMonotonic:
     """2. The epoch rises by one, announced once and first; conn never falls."""
 
     @staticmethod
     def law(story: Story) -> None:
-        session = folded(story)
-        announced = [e.epoch for e in session.events if isinstance(e, Interrupted)]
-        assert announced == list(range(1, session.state.epoch + 1))
-        for one in session.steps:
-            rises = sum(isinstance(effect, Fence) for effect in one.effects)
-            assert one.after.epoch == one.before.epoch + rises
-            assert rises == sum(isinstance(event, Interrupted) for event in one.events)
-            assert one.after.conn >= one.before.conn
+        hold(Rises, story)
 
     @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)
-        lawful_trace(story)
+
+    def test_machine(self) -> None:
+        live_by(Rises)
+
+    @both
+    def test_every_instant(self, backend: str) -> None:
+        assert every_point(talked_over, backend=backend) > 20
 
     def test_fault_leaps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def leap(state: State, now: Moment, cause: Any) -> State:
@@ -139,70 +157,29 @@ class TestMonotonic:
         catches(lawful_trace, STORIES)
 
 
+class Binds(Law):
+    """A response keeps the epoch that asked for it, or in which it was first read."""
+
+    def see(self, fact: Fact) -> None:
+        for id, response in fact.step.after.ledger.responses.items():
+            assert response.epoch == fact.after.gen[id], id
+            assert response.epoch <= fact.step.after.epoch
+
+
 class TestBinding:
     """3. A response is bound for life: to the epoch that asked, or in which it was first read."""
 
     @staticmethod
     def law(story: Story) -> None:
-        session = opened(story)
-        asked = dict[RequestId, Epoch]()
-        bound = dict[ResponseId, Epoch]()
-        waiting = set[RequestId]()
-        for happening in story.timeline:
-            singles = (
-                [Says((event,)) for event in happening.events]
-                if isinstance(happening, Says)
-                else [happening]
-            )
-            for one in singles:
-                welcome(session)
-                known = len(session.steps)
-                act(session, (one,))
-                for place, done in enumerate(session.steps[known:]):
-                    said = one.events[0] if isinstance(one, Says) and place == 0 else None
-                    TestBinding.follow(done, said, asked, waiting, bound)
-        session.close()
-
-    @staticmethod
-    def follow(
-        done: Step,
-        said: RealtimeEvent | None,
-        asked: dict[RequestId, Epoch],
-        waiting: set[RequestId],
-        bound: dict[ResponseId, Epoch],
-    ) -> None:
-        before, after = done.before, done.after
-        if isinstance(said, ResponseStarted) and isinstance(done.given, Received):
-            id, name = said.response, said.request
-            if (
-                id in after.ledger.responses
-                and id is not None
-                and id not in before.ledger.responses
-            ):
-                if name in waiting:
-                    expected = asked[name]
-                else:
-                    expected = Epoch(before.epoch - 1) if before.barrier else before.epoch
-                bound[id] = expected
-                waiting.discard(name)
-        elif isinstance(said, Error) and isinstance(done.given, Received):
-            waiting.discard(said.request)
-        for number in range(before.minted, after.minted):
-            asked[RequestId(f"request-{number}")] = after.epoch
-        if before.conn != after.conn:
-            waiting.clear()
-        for wire in done.wires:
-            frame = read(wire)
-            if isinstance(frame, CreateResponse):
-                waiting.add(frame.request)
-        for id, response in after.ledger.responses.items():
-            assert response.epoch == bound[id], id
-            assert response.epoch <= after.epoch
+        hold(Binds, story)
 
     @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)
+
+    def test_machine(self) -> None:
+        live_by(Binds)
 
     def test_a_late_birth_belongs_to_the_epoch_that_asked(self) -> None:
         """Even when the barrier's deadline has passed, its answer must not be spoken."""
@@ -254,8 +231,13 @@ class TestNoStaleOutput:
     @both
     @given(STORIES)
     def test_live(self, backend: str, story: Story) -> None:
-        for event, epoch, _ in played(story, backend).returned:
-            assert not is_perishable(event) or event.epoch == epoch
+        done = played(story, backend)
+        bound = done.session._driver.state.ledger.responses if done.session is not None else {}
+        for event, epoch, _ in done.returned:
+            if is_perishable(event):
+                assert event.epoch == epoch
+                answer = bound.get(event.response) if event.response is not None else None
+                assert answer is None or answer.epoch == epoch
 
     @both
     def test_every_instant(self, backend: str) -> None:
@@ -318,29 +300,37 @@ class TestFenceIsImmediate:
             every_point(talked_over)
 
 
+class NeverGoesBack(Law):
+    """What comes late changes at most a counter, whenever it comes."""
+
+    def rest(self, rehearsal: Rehearsal) -> None:
+        session = rehearsal.session
+        for late in stale_inputs(session.state, session.at):
+            (done,) = fold(session.codec, session.state, (late,))
+            assert done.effects == (), late
+            assert replace(done.after, counts={}) == replace(session.state, counts={}), late
+        for id, response in session.state.ledger.responses.items():
+            if response.epoch < session.state.epoch and session.stands is not None:
+                notice = written(Interrupted(cause="provider", response=id))
+                late = Received(at=session.at, conn=session.stands, wires=notice)
+                (done,) = fold(session.codec, session.state, (late,))
+                assert done.after.epoch == session.state.epoch, id
+
+
 class TestFenceNeverGoesBack:
     """6. What names an older epoch, connection or response changes nothing."""
 
     @staticmethod
     def law(story: Story) -> None:
-        session = opened(story)
-        for happening in story.timeline:
-            act(session, (happening,))
-            for late in stale_inputs(session.state, session.at):
-                (done,) = fold(session.codec, session.state, (late,))
-                assert done.effects == (), late
-                assert replace(done.after, counts={}) == replace(session.state, counts={}), late
-            for id, response in session.state.ledger.responses.items():
-                if response.epoch < session.state.epoch and session.stands is not None:
-                    notice = written(Interrupted(cause="provider", response=id))
-                    late = Received(at=session.at, conn=session.stands, wires=notice)
-                    (done,) = fold(session.codec, session.state, (late,))
-                    assert done.after.epoch == session.state.epoch, id
+        hold(NeverGoesBack, story)
 
     @many
     @given(STORIES)
     def test_folded(self, story: Story) -> None:
         self.law(story)
+
+    def test_machine(self) -> None:
+        live_by(NeverGoesBack)
 
     def test_fault_reads_old_connections(self, monkeypatch: pytest.MonkeyPatch) -> None:
         received = machine._received

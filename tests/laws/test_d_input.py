@@ -170,6 +170,9 @@ class TestOldestFirst:
 class TestInputBalance:
     """31. At every instant: frames offered = sent + dropped + refused + waiting."""
 
+    def test_model(self) -> None:
+        against_the_model(LanesAgainstModel)
+
     @staticmethod
     def law(story: Input, backend: str = "asyncio") -> None:
         def check(session: RealtimeSession[Frame]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import count, islice, pairwise
 from typing import Any
 
 import anyio
@@ -25,11 +26,14 @@ from realtime_core import (
     Close,
     Epoch,
     Frame,
+    Interrupt,
     ItemId,
     Lanes,
     Latest,
+    RealtimeEvent,
     RealtimeException,
     RealtimeSession,
+    ResponseDone,
     ResponseId,
     ResponseStarted,
     SessionConfig,
@@ -38,7 +42,9 @@ from realtime_core import (
     Suspend,
     Text,
     TurnDetection,
+    UserTranscript,
     Video,
+    interruption,
     open_session,
     outlet,
 )
@@ -50,9 +56,12 @@ from realtime_core.lane import Inlet
 from realtime_core.outlet import Outlet, Tally
 from realtime_core.testing import TICK, no_leaks, run
 from realtime_core.testing.scripted import Peer, scripted
+from realtime_core.testing.timeline import Pushes, Says, Takes, Waits, act
 from tests.laws.inputs import tapped
-from tests.laws.lane_model import against_the_model, sees
-from tests.laws.stories import BACKENDS, Story, catches, folded, is_perishable, stories
+from tests.laws.lane_model import SLIDES, against_the_model, sees
+from tests.laws.model import Fact, Rehearsal
+from tests.laws.sessions import Law, hold
+from tests.laws.stories import BACKENDS, Story, catches, is_perishable, plain, played, stories
 
 both = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -126,6 +135,33 @@ class OutletAgainstModel(RuleBasedStateMachine):
         assert self.outlet.full is (waiting >= self.SECONDS * 24_000)
 
 
+def samples(events: Iterable[RealtimeEvent]) -> int:
+    heard = (event for event in events if isinstance(event, AudioOutput))
+    return sum(event.format.samples(len(event.pcm)) for event in heard)
+
+
+class Balances(Law):
+    """What was queued and what was taken are all there is."""
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    def see(self, fact: Fact) -> None:
+        self.said += samples(fact.step.events)
+
+    def rest(self, rehearsal: Rehearsal) -> None:
+        session = rehearsal.session
+        tally = session.outlet.tally
+        assert tally.received == sum(tally[1:])
+        assert min(tally) >= 0
+        assert (tally.received, tally.delivered) == (self.said, samples(session.events))
+        assert all(amount >= 0 for amount in session.state.counts.values())
+
+    def end(self, rehearsal: Rehearsal) -> None:
+        self.rest(rehearsal)
+        assert rehearsal.session.outlet.tally.waiting == 0, "all was taken in the end"
+
+
 class TestOutputBalance:
     """35. At every instant: received = delivered + fenced + overflowed + waiting, in samples."""
 
@@ -134,27 +170,20 @@ class TestOutputBalance:
 
     @staticmethod
     def law(story: Story) -> None:
-        session = folded(story)
-        tally, dropped = session.outlet.tally, session.state.counts
-        assert tally.received == sum(tally[1:])
-        assert tally.waiting == 0, "all was taken in the end"
-        said = sum(
-            event.format.samples(len(event.pcm))
-            for one in session.steps
-            for event in one.events
-            if isinstance(event, AudioOutput)
-        )
-        taken = sum(
-            event.format.samples(len(event.pcm))
-            for event in session.events
-            if isinstance(event, AudioOutput)
-        )
-        assert (tally.received, tally.delivered) == (said, taken)
-        assert all(amount >= 0 for amount in dropped.values())
+        hold(Balances, story)
 
     @given(stories())
     def test_folded(self, story: Story) -> None:
         self.law(story)
+
+    @both
+    @given(stories())
+    def test_live(self, backend: str, story: Story) -> None:
+        done = played(story, backend)
+        if done.session is not None:
+            tally = done.session.statistics.output
+            assert tally.received == sum(tally[1:])
+            assert (tally.delivered, tally.waiting) == (samples(done.events), 0)
 
     def test_fault_fences_uncounted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def silent(self: Any, epoch: Epoch) -> None:
@@ -184,13 +213,15 @@ class TestOutputBalance:
 class Flood:
     """A provider that never stops, a caller that never stops, and a consumer that never takes."""
 
-    CAP = 2.0
-    PIECE = 0.25
+    SECONDS = 6.0
 
-    def __init__(self, policy: str = "pause", lanes: Lanes | None = None) -> None:
+    def __init__(
+        self, policy: str, lanes: Lanes, cap: float = 2.0, piece: float = 0.25, pace: int = 0
+    ) -> None:
+        self.cap, self.piece, self.pace = cap, piece, pace
         self.config = SessionConfig(
-            outlet=Limits(seconds=self.CAP, policy=policy),  # type: ignore[arg-type]
-            lanes=lanes or Lanes(),
+            outlet=Limits(seconds=cap, policy=policy),  # type: ignore[arg-type]
+            lanes=lanes,
             turn_detection=TurnDetection(authority="application"),
             fps=8.0,
             close_timeout=1.0,
@@ -202,7 +233,7 @@ class Flood:
         response, item = ResponseId("r"), ItemId("i")
         await peer.say(ResponseStarted(response=response))
         while True:
-            pcm = bytes(int(self.PIECE * 48_000))
+            pcm = bytes(2 * int(self.piece * 24_000))
             await peer.say(AudioOutput(response=response, item=item, pcm=pcm, format=PCM_24K))
             await anyio.sleep(TICK)
 
@@ -222,6 +253,13 @@ class Flood:
                 self.watch(session)
             await anyio.sleep(TICK)
 
+    async def take(self, session: RealtimeSession[Frame]) -> None:
+        """Take an event in so many ticks, or none."""
+        events = session.events()
+        while self.pace:
+            await anyio.sleep(self.pace * TICK)
+            await anext(events, None)
+
     def watch(self, session: RealtimeSession[Frame]) -> None:
         output = session.statistics.output
         self.most["output"] = max(self.most["output"], output.waiting)
@@ -234,23 +272,26 @@ class Flood:
         async with no_leaks(), open_session(provider, self.config) as session:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.push, session)
-                await anyio.sleep(6.0)
+                tasks.start_soon(self.take, session)
+                await anyio.sleep(self.SECONDS)
                 tasks.cancel_scope.cancel()
             self.reason = session.connected
 
     @classmethod
-    def law(cls, policy: str, lanes: Lanes, backend: str = "asyncio") -> Counter[str]:
-        flood = cls(policy, lanes)
+    def law(cls, policy: str, lanes: Lanes, *more: Any, backend: str = "asyncio") -> None:
+        flood = cls(policy, lanes, *more)
         run(flood.main, backend=backend)
         most = flood.most
-        assert most["output"] <= 24_000 * (cls.CAP + cls.PIECE), "the cap plus one read"
+        assert most["output"] <= 24_000 * (flood.cap + flood.piece), "the cap plus one read"
         for name, each in (("audio", 100), ("video", 1), ("control", 1)):
             bound = getattr(lanes, name)
             cap = 1 if isinstance(bound, Latest) else bound.cap / each
             assert most[name] <= max(1, cap), "the cap, or one frame"
-        assert flood.reason is (policy != "fail"), "only the policy `fail` ends the session"
-        assert (most["overflowed"] > 0) is (policy == "drop"), "silence loses nothing"
-        return most
+        if policy != "drop":
+            assert most["overflowed"] == 0, "only the policy `drop` loses anything"
+        if not flood.pace:
+            assert flood.reason is (policy != "fail"), "only the policy `fail` ends the session"
+            assert (most["overflowed"] > 0) is (policy == "drop"), "silence loses nothing"
 
 
 LANES = (
@@ -267,7 +308,51 @@ class TestBoundedMemory:
     @pytest.mark.parametrize("policy", ["pause", "drop", "fail"])
     @pytest.mark.parametrize("lanes", LANES, ids=["suspend", "slide", "latest"])
     def test_flooded(self, backend: str, policy: str, lanes: Lanes) -> None:
-        Flood.law(policy, lanes, backend)
+        Flood.law(policy, lanes, backend=backend)
+
+    @both
+    @given(
+        st.sampled_from(("pause", "drop", "fail")),
+        st.builds(
+            Lanes,
+            audio=st.one_of(SLIDES, st.builds(Suspend, st.sampled_from((100, 500)))),
+            video=st.sampled_from((Latest(), Slide(cap=2), Suspend(cap=2))),
+            control=st.builds(Suspend, st.integers(1, 8)),
+        ),
+        st.tuples(
+            st.sampled_from((0.25, 1.0, 4.0)),
+            st.sampled_from((TICK, 0.125, 0.5)),
+            st.sampled_from((0, 1, 4, 32)),
+        ),
+    )
+    def test_live(self, backend: str, policy: str, lanes: Lanes, more: tuple[Any, ...]) -> None:
+        Flood.law(policy, lanes, *more, backend=backend)
+
+    def test_an_endless_session_grows_to_a_limit(self) -> None:
+        """What the machine knows after a thousand answers is no more than after five hundred."""
+        assert self.grown() < 1.05
+
+    @staticmethod
+    def grown() -> float:
+        session, numbers, sizes = plain(), count(), list[int]()
+        for _ in range(2):
+            for number in islice(numbers, 500):
+                id, item = ResponseId(f"r{number:06}"), ItemId(f"i{number:06}")
+                user = UserTranscript(item=ItemId(f"u{number:06}"), text="And?", final=True)
+                words = AgentTranscript(response=id, item=item, text="Well.", final=True)
+                sound = AudioOutput(response=id, item=item, pcm=bytes(48), format=PCM_24K)
+                done = ResponseDone(response=id, status="completed")
+                act(session, (Says((user, ResponseStarted(response=id), words, sound)),))
+                act(session, (Pushes(Interrupt()),) * (number % 3 == 0))
+                act(session, (Says((done,)), Takes(64), Waits(1)))
+                session.trace.clear()
+                session.steps.clear()
+            sizes.append(len(repr(session.state)) + len(repr(session.outlet.delivered)))
+        return sizes[1] / sizes[0]
+
+    def test_fault_remembers_every_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(interruption, "forget", lambda ledger: ledger)
+        assert self.grown() > 1.05
 
     @both
     def test_words_without_end(self, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from realtime_core.errors import InvalidRequest
 from realtime_core.events import Error, RealtimeEvent
 from realtime_core.frames import Close, Interrupt
 from realtime_core.line import Line
+from realtime_core.scopes import Scopes
 from realtime_core.session import Events, open_session
 from realtime_core.state import Phase, Timer
 from realtime_core.testing import TICK, Injection, PointsFailed, every_point, no_leaks
@@ -44,6 +45,8 @@ def at_every_instant(backend: str, drive: str, action: str, **how: Any) -> int:
 @both
 @everywhere
 class TestWhateverIsDone:
+    """2, 4, 7, 38, 39, 40, 42, 43. One thing is done at one instant, and every law still holds."""
+
     def test_interrupt(self, backend: str, drive: str) -> None:
         assert at_every_instant(backend, drive, "interrupt") > 20
 
@@ -125,7 +128,7 @@ class TestWithin:
         assert every_point(self.scenario, backend=backend) >= 10
 
     def test_fault_fences_no_scope(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Driver, "_cancel_scopes", lambda self, epoch: None)
+        monkeypatch.setattr(Scopes, "fence", lambda self, fence: None)
         with pytest.raises(PointsFailed):
             every_point(self.scenario)
 

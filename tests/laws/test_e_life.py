@@ -1,41 +1,36 @@
-"""E. Life cycle and cancellation; what is done at every instant stands in `test_e_injection`."""
+"""E. Life cycle and cancellation, 37 to 41; the rest of every instant is in `test_e_injection`."""
 
 from __future__ import annotations
 
-import math
+import gc
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from realtime_core import interruption, lifecycle, machine, moment
+from realtime_core import interruption, lifecycle, machine
 from realtime_core.config import SessionConfig
 from realtime_core.driver import Driver
 from realtime_core.epoch import ResponseId
-from realtime_core.errors import InternalFault, RealtimeException, Unavailable
+from realtime_core.errors import RealtimeException, Unavailable
 from realtime_core.events import (
     AudioOutput,
     Connected,
-    Disconnected,
     RealtimeEvent,
     ResponseDone,
     ResponseStarted,
     SpeechStarted,
 )
 from realtime_core.frames import Audio, Close, CreateResponse, Interrupt, Text
-from realtime_core.line import Line
-from realtime_core.link import Link
 from realtime_core.moment import Moment
-from realtime_core.outlet import Outlet
-from realtime_core.plan import Plan
-from realtime_core.session import Events, RealtimeSession, open_session
+from realtime_core.session import Events, open_session
 from realtime_core.state import (
     Begun,
     Input,
@@ -52,7 +47,6 @@ from realtime_core.state import (
 )
 from realtime_core.testing import (
     TICK,
-    Deadlock,
     Injection,
     PointsFailed,
     every_point,
@@ -65,11 +59,12 @@ from realtime_core.testing.fold import Fold, fold
 from realtime_core.testing.scripted import (
     SCRIPTED,
     Peer,
-    ScriptedCodec,
     scripted,
     written,
 )
-from realtime_core.testing.timeline import Says, act, welcome
+from realtime_core.testing.timeline import Pushes, Raw, Says, act, welcome
+from tests.laws.model import Fact, Rehearsal
+from tests.laws.sessions import Law, hold, live_by
 from tests.laws.stories import (
     BACKENDS,
     Story,
@@ -77,7 +72,6 @@ from tests.laws.stories import (
     catches,
     many,
     opened,
-    plain,
     stories,
 )
 
@@ -104,8 +98,8 @@ def singly(session: Fold, story: Story) -> None:
             act(session, (happening,))
 
 
-class TestLegalStates:
-    """37. connecting, open, (resuming, open)*, closing, closed; no event after closed."""
+class LivesLawfully(Law):
+    """Each step leads where it may, and nothing follows the last."""
 
     LEGAL: ClassVar = {
         Phase.CONNECTING: {Phase.OPEN, Phase.CLOSING, Phase.CLOSED},
@@ -116,23 +110,32 @@ class TestLegalStates:
     }
     """Closing is skipped where there is nobody left to take leave of."""
 
-    @classmethod
-    def law(cls, story: Story) -> None:
-        session = opened(story)
-        singly(session, story)
-        session.push(Close())
-        session.receive(*GREETED)
-        singly(session, story)
-        session.close()
-        for one in session.steps:
-            before, after = one.before.phase, one.after.phase
-            assert before is after or after in cls.LEGAL[before], one.given
-            assert before is not Phase.CLOSED or one.effects == ()
+    def see(self, fact: Fact) -> None:
+        one = fact.step
+        before, after = one.before.phase, one.after.phase
+        assert before is after or after in self.LEGAL[before], one.given
+        assert before is not Phase.CLOSED or one.effects == ()
+
+    def end(self, rehearsal: Rehearsal) -> None:
+        session = rehearsal.session
         assert session.state.phase is Phase.CLOSED
         for late in late_inputs(session.state, session.at):
             (done,) = fold(session.codec, session.state, (late,))
             assert (done.after.phase, done.effects) == (Phase.CLOSED, ()), late
         assert session.outlet.take(session.at) is None
+
+
+class TestLegalStates:
+    """37. connecting, open, (resuming, open)*, closing, closed; no event after closed."""
+
+    @classmethod
+    def law(cls, story: Story) -> None:
+        """Play a story, close in its middle, and play it again."""
+        again = (Pushes(Close()), Raw(GREETED), *story.timeline)
+        hold(LivesLawfully, story._replace(timeline=(*story.timeline, *again)))
+
+    def test_machine(self) -> None:
+        live_by(LivesLawfully)
 
     @many
     @given(STORIES)
@@ -262,6 +265,53 @@ class TestNothingRemains:
 
         run(scenario, backend=backend)
 
+    @both
+    def test_of_many_sessions_no_object(self, backend: str) -> None:
+        """Not even a value: whatever a session was made of goes with it."""
+        assert self.kept(backend) == 0
+
+    @staticmethod
+    def kept(backend: str) -> int:
+        made = WeakSet[Any]()
+
+        async def script(peer: Peer) -> None:
+            await peer.say(ResponseStarted(response=R), audio("r", SAMPLES_A_TICK))
+            await peer.drain()
+
+        async def one(number: int) -> None:
+            async with open_session(scripted(script)) as session:
+                made.update((session._driver, session._driver.doors))
+                with session.within(), anyio.CancelScope() as scope:
+                    await session.simple_response("Hello")
+                    async for event in session.events():
+                        if isinstance(event, AudioOutput):
+                            await session.interrupt()
+                            break
+                    if number % 3 == 0:
+                        scope.cancel()
+                    elif number % 3 == 1:
+                        await session.send(Close())
+
+        async def program() -> None:
+            async with no_leaks():
+                for number in range(12):
+                    await one(number)
+
+        run(program, backend=backend)
+        gc.collect()
+        return len(made)
+
+    def test_fault_a_session_that_is_not_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        every = list[Driver]()
+        run_ = Driver.run
+
+        def kept(self: Driver) -> Any:
+            every.append(self)
+            return run_(self)
+
+        monkeypatch.setattr(Driver, "run", kept)
+        assert self.kept("asyncio") > 0
+
 
 class TestConsumerMayGiveUp:
     """41. A cancelled wait loses no event: the next call returns it."""
@@ -327,184 +377,3 @@ class TestConsumerMayGiveUp:
                     tasks.cancel_scope.cancel()
 
         run(scenario, backend=backend)
-
-
-class TestClose:
-    """42. Idempotent, from many tasks, in time though the peer is mute; one closed event."""
-
-    @staticmethod
-    async def closed_by_many(tasks: int, deadline: float, mute: bool) -> None:
-        config = SessionConfig(close_timeout=deadline)
-        provider = stuck() if mute else scripted(Peer.drain)
-        async with open_session(provider, config) as session:
-            started = anyio.current_time()
-            async with anyio.create_task_group() as group:
-                for number in range(tasks):
-                    group.start_soon(push_close, session, number)
-                source = session.events()
-                events = [event async for event in source]
-            assert anyio.current_time() - started <= deadline
-            assert [type(event) for event in events[-1:]] == [Disconnected]
-            assert [(e.reason, e.clean) for e in events if isinstance(e, Disconnected)] == [
-                ("closed", True)
-            ]
-            assert [event async for event in source] == []
-            assert [event async for event in session.events()] == []
-            assert not session.connected
-            left = anyio.current_time()
-        assert anyio.current_time() == left
-
-    @both
-    @given(st.integers(1, 5), st.integers(1, 64).map(lambda n: n * TICK), st.booleans())
-    def test_live(self, backend: str, tasks: int, deadline: float, mute: bool) -> None:
-        run(self.closed_by_many, tasks, deadline, mute, backend=backend)
-
-    def test_after_the_end_every_push_is_refused_alike(self) -> None:
-        session = plain()
-        session.close()
-        refusals = {session.push(frame) for frame in (Text("x"), Interrupt(), Audio(b""))}
-        assert len(refusals) == 1
-        assert None not in refusals
-        assert session.push(Close()) is None
-
-    def test_fault_waits_for_a_mute_peer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        arm, hang_up = moment.arm, Line.hang_up
-
-        def never(state: State, now: Moment, timer: Timer, after: float) -> State:
-            return state if timer is Timer.CLOSE else arm(state, now, timer, after)
-
-        monkeypatch.setattr(lifecycle, "arm", never)
-        monkeypatch.setattr(Line, "hang_up", lambda self, deadline: hang_up(self, math.inf))
-        with pytest.raises(Deadlock):
-            run(self.closed_by_many, 1, 1.0, True)
-
-    def test_fault_says_good_bye_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        take = Outlet.take
-        ended = list[Outlet]()
-
-        def again(self: Outlet, at: float) -> RealtimeEvent | None:
-            if self.over and self not in ended:
-                ended.append(self)
-                self.over = False
-            return take(self, at)
-
-        monkeypatch.setattr(Outlet, "take", again)
-        with pytest.raises(AssertionError):
-            run(self.closed_by_many, 1, 1.0, False)
-
-
-async def push_close(session: RealtimeSession[Any], number: int) -> None:
-    await anyio.sleep(number * TICK / 4)
-    session.send_nowait(Close())
-
-
-def stuck() -> Any:
-    """Give a provider whose connection takes nothing once the session stands, and never ends."""
-    provider = scripted(sleeping)
-    dial = provider.dial
-
-    @asynccontextmanager
-    async def deaf(plan: Plan) -> AsyncGenerator[Link]:
-        async with dial(plan) as link:
-            send = link.send
-
-            async def block(wires: Any) -> None:
-                if b"Greeting" not in wires[0]:
-                    await anyio.sleep_forever()
-                await send(wires)
-
-            link.send = block  # type: ignore[assignment]
-            yield link
-
-    return replace(provider, dial=deaf)
-
-
-async def sleeping(peer: Peer) -> None:
-    del peer
-    await anyio.sleep_forever()
-
-
-class TestNoSilentHang:
-    """43. A task that fails ends the session; the first cause comes out once, typed, alone."""
-
-    WAYS: ClassVar = ("enter", "exit", "link", "greet", "encode", "decode")
-
-    @staticmethod
-    async def fails(way: str) -> None:
-        async def script(peer: Peer) -> None:
-            await anyio.sleep(TICK)
-            await peer.say(ResponseStarted(response=R), audio("r", 640))
-            await peer.drain()
-
-        config = SessionConfig()
-        events: list[RealtimeEvent] = []
-
-        async def use() -> None:
-            async with open_session(failing(way, script), config) as session:
-                with suppress(RealtimeException):
-                    await session.simple_response("Hello")
-                if way == "exit":
-                    await session.send(Close())
-                events.extend([event async for event in session.events()])
-
-        with pytest.raises(RealtimeException) as caught:
-            await use()
-        assert isinstance(caught.value.error, InternalFault)
-        assert isinstance(caught.value.__cause__, ZeroDivisionError)
-        assert way in {"enter", "link", "greet"} or isinstance(events[-1], Disconnected)
-
-    @both
-    @pytest.mark.parametrize("way", WAYS)
-    def test_live(self, backend: str, way: str) -> None:
-        run(self.fails, way, backend=backend)
-
-    @both
-    def test_what_the_block_raises_comes_out_as_it_is(self, backend: str) -> None:
-        async def scenario() -> None:
-            with pytest.raises(KeyError, match="mine"):
-                async with open_session(scripted(Peer.drain)):
-                    raise KeyError("mine")
-
-        run(scenario, backend=backend)
-
-    def test_fault_swallows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def swallow(self: Driver, problem: BaseException) -> Unavailable:
-            del self
-            return Unavailable(what=str(problem))
-
-        monkeypatch.setattr(Driver, "fail", swallow)
-        for way in ("greet", "decode"):
-            with pytest.raises((AssertionError, pytest.fail.Exception)):
-                run(self.fails, way)
-
-
-def failing(way: str, script: Callable[[Peer], Any]) -> Any:
-    """Give a provider that fails in one place, for no good reason."""
-
-    class Faulty(ScriptedCodec):
-        def greet(self, *given: Any) -> Any:
-            return 1 // (way != "greet") and super().greet(*given)
-
-        def encode(self, *given: Any) -> Any:
-            return 1 // (way != "encode") and super().encode(*given)
-
-        def decode(self, state: int, wire: Any) -> Any:
-            assert 1 // (way != "decode" or b"audio_output" not in wire)
-            return super().decode(state, wire)
-
-    provider = scripted(script)
-    dial = provider.dial
-
-    @asynccontextmanager
-    async def faulty(plan: Plan) -> AsyncGenerator[Link]:
-        assert 1 // (way != "enter")
-        async with dial(plan) as link:
-            if way == "link":
-                link.receive = broken  # type: ignore[method-assign]
-            yield link
-        assert 1 // (way != "exit")
-
-    async def broken() -> Any:
-        return 1 // 0
-
-    return replace(provider, codec=Faulty(), dial=faulty)

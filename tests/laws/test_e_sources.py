@@ -16,7 +16,7 @@ import realtime_core
 from realtime_core.driver import Driver
 from realtime_core.events import Connected
 from realtime_core.testing.live import Performance
-from tests.laws.stories import Story, catches, played, stories
+from tests.laws.stories import BACKENDS, Story, catches, played, stories
 
 STORIES = stories()
 
@@ -25,17 +25,18 @@ class TestClock:
     """45. Deadlines use the monotonic clock: jumps of the wall clock change nothing."""
 
     @staticmethod
-    def law(story: Story) -> None:
-        calm = played(story, "asyncio", late=0)
+    def law(story: Story, backend: str = "asyncio") -> None:
+        calm = played(story, backend, late=0)
         with pytest.MonkeyPatch.context() as patch:
             jumps = count(10**9, -86_400)
             patch.setattr(time, "time", lambda: float(next(jumps)))
-            wild = played(story, "asyncio", late=0)
+            wild = played(story, backend, late=0)
         assert told(wild) == told(calm)
 
+    @pytest.mark.parametrize("backend", BACKENDS)
     @given(STORIES)
-    def test_live(self, story: Story) -> None:
-        self.law(story)
+    def test_live(self, backend: str, story: Story) -> None:
+        self.law(story, backend)
 
     def test_no_module_asks_for_the_time_of_day(self) -> None:
         assert [str(at) for path in sources() for at in wall_clocks(path.read_text(), path)] == []

@@ -6,9 +6,11 @@ import importlib
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+import anyio
 import pytest
 from msgspec.structs import replace
 
@@ -23,7 +25,9 @@ from realtime_core import (
     ItemId,
     RealtimeSession,
     ResponseDone,
+    ResponseId,
     ResponseText,
+    SpeechStarted,
     Text,
     ToolResult,
     UserTranscript,
@@ -33,7 +37,7 @@ from realtime_core.audio.files import write_wav
 from realtime_core.playback import ClockSink, player
 from realtime_core.testing import run
 from realtime_core.testing.scripted import Peer, Script, scripted
-from tests.core.short import C1, I1, R1, R2, call, done, sound, started, words
+from tests.core.short import C1, I1, R1, R2, SECOND, call, done, sound, started, words
 from tests.stand_in import stand_in
 
 HERE = Path(__file__).parent
@@ -169,6 +173,56 @@ def test_captions(
         "it: Not now.",
         "it: Not now.\n",
     ]
+
+
+class Couple:
+    """Alice speaks for two seconds; Bob talks over her once he has heard half a second of her."""
+
+    def __init__(self) -> None:
+        self.heard = {0: 0, 1: 0}
+        """Samples of sound, not silence, that reached the ears of Alice's and Bob's providers."""
+        self.late = 0
+        """Those of Alice's that reached Bob after she was talked over."""
+        self.cut = False
+
+    async def __call__(self, peer: Peer) -> None:
+        if peer.conn == 0:
+            await self.answer(peer, R1, "One two three four.", await asked(peer))
+            await self.listen(peer, 2_400)
+            self.cut = True
+            await peer.say(SpeechStarted(), done(R1, "cancelled"))
+            await peer.drain()
+            return
+        await self.listen(peer, SECOND // 2)
+        await self.answer(peer, R2, "Stop.", None)
+        await self.listen(peer, 2 * SECOND)
+
+    async def answer(self, peer: Peer, id: ResponseId, text: str, request: str | None) -> None:
+        said = replace(sound(2 * SECOND, response=id), pcm=b"\1\0" * 2 * SECOND)
+        spoken = words(text, response=id, span=(0, 2 * SECOND))
+        await peer.say(started(id, request), spoken, said)
+        if id == R2:
+            await peer.say(done(id))
+
+    async def listen(self, peer: Peer, samples: int) -> None:
+        with suppress(anyio.EndOfStream):
+            while self.heard[peer.conn] < samples:
+                frame = await peer.until(Audio)
+                assert isinstance(frame, Audio)
+                self.heard[peer.conn] += frame.pcm.count(1)
+                self.late += self.cut * (peer.conn == 1) * frame.pcm.count(1)
+
+
+def test_two_agents(
+    anyio_backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    couple = Couple()
+    monkeypatch.setattr(recipe("two_agents"), "ANSWERS", 2)
+    out = played("two_agents", couple, anyio_backend, capsys, monkeypatch)
+    assert out == "bob: Stop.\nalice: One\n"
+    assert couple.heard[0] >= 2_400
+    assert SECOND // 2 <= couple.heard[1] < SECOND
+    assert couple.late <= SECOND // 50, "what was under way when she fell silent"
 
 
 def test_downstream_test_example(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from aiostream import Stream
+
 from realtime_core import (
+    PCM_16K,
     Audio,
     Epoch,
     Frame,
@@ -14,8 +17,12 @@ from realtime_core import (
     RealtimeSession,
     Video,
     VoiceFrame,
+    mapped,
     open_session,
+    operators,
+    resampled,
 )
+from realtime_core.operators import Merged, Subscription, merge, share
 
 
 async def named() -> None:
@@ -40,7 +47,21 @@ def narrower(session: RealtimeSession[Frame]) -> RealtimeSession[VoiceFrame]:
     return session
 
 
+async def composed(session: RealtimeSession[VoiceFrame]) -> None:
+    made = mapped(resampled(session, PCM_16K), events=lambda event: (event,))
+    assert_type(made, RealtimeSession[VoiceFrame])
+    await made.frames.send(Video(b""))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(made.events() | operators.responses.pipe(), Stream[operators.Turn])
+    async for name, event in merge(a=session.events(), b=made.events()):
+        assert_type((name, event), tuple[str, RealtimeEvent])
+    async with made.events() | share.pipe(buffer=9) as shared:
+        assert_type(shared.subscribe(), Subscription)
+        assert_type(shared.subscribe() | merge.pipe("a", b=session.events()), Merged)
+        merge(a=shared.subscribe() | operators.audio.pipe())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_the_promises_are_checked_by_the_type_checkers() -> None:
     assert callable(named)
     assert callable(without_pictures)
     assert callable(narrower)
+    assert callable(composed)

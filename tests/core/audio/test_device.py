@@ -19,6 +19,7 @@ import pytest
 from realtime_core import PCM_24K, AudioFormat, InvalidRequest, RealtimeException, Unavailable
 from realtime_core.audio.device import PATIENCE, Microphone, absence, microphone
 from realtime_core.audio.speaker import SpeakerSink, speaker
+from realtime_core.sinks import Pausable
 from realtime_core.testing import no_leaks, run
 
 
@@ -368,6 +369,56 @@ def test_a_flush_silences_and_what_the_device_holds_does_not_count(
         assert sink.heard() == heard + 2_400
 
     playing(device, act, anyio_backend)
+
+
+def test_a_pause_keeps_what_the_device_does_not_have_yet(
+    device: Device, anyio_backend: str
+) -> None:
+    device.latency = 0.05
+    pcm = sound(0.5)
+
+    async def act(sink: SpeakerSink) -> None:
+        assert isinstance(sink, Pausable)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sink.write, pcm, PCM_24K)
+            await anyio.sleep(0.2)
+            sink.pause()
+            at_once = sink.heard()
+            await anyio.sleep(0.1)
+            heard = sink.heard()
+            assert at_once < heard <= at_once + 0.08 * 24_000, "what the device held sounds on"
+            await anyio.sleep(0.5)
+            assert sink.heard() == heard
+            sink.resume()
+        await sink.drain()
+        assert sink.heard() == 12_000
+
+    played = np.frombuffer(b"".join(playing(device, act, anyio_backend)), "<i2")
+    loud = np.flatnonzero(played)
+    assert played[loud].tobytes() == pcm, "no sample twice, none lost"
+    assert np.count_nonzero(np.diff(loud) > 0.4 * 24_000) == 1
+
+
+def test_what_is_cut_in_a_pause_does_not_sound_and_what_comes_next_does(
+    device: Device, anyio_backend: str
+) -> None:
+    first, second = sound(0.5), bytes([9, 9]) * 2_400
+
+    async def act(sink: SpeakerSink) -> None:
+        with anyio.move_on_after(0.2):
+            await sink.write(first, PCM_24K)
+        sink.pause()
+        sink.flush()
+        sink.resume()
+        heard = sink.heard()
+        await sink.write(second, PCM_24K)
+        await sink.drain()
+        assert sink.heard() == heard + 2_400
+
+    played = np.frombuffer(b"".join(playing(device, act, anyio_backend)), "<i2")
+    loud = played[np.flatnonzero(played)].tobytes()
+    assert loud.endswith(second)
+    assert first.startswith(loud.removesuffix(second))
 
 
 def test_a_device_with_its_own_rate_counts_in_the_rate_of_the_sound(
