@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUESTION ?= What do bees make?
 
-.PHONY: talk test check laws bench models recordings clean
+.PHONY: talk test check laws mutants bench models recordings clean
 
 .venv/made:
 	$(PYTHON) -m venv .venv
@@ -45,6 +45,9 @@ check: .venv/dev
 
 laws: .venv/test
 	REALTIME_LAWS=deep $(BIN)/python -m pytest tests/laws --timeout 3600
+
+mutants: .venv/test
+	$(BIN)/python -m tests.mutants
 
 bench: .venv/test models recordings
 	$(BIN)/python -m benchmarks

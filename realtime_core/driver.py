@@ -227,19 +227,23 @@ class Driver:
         What the block raises comes out as it was raised, and never in an exception group.
         """
         raised: BaseException | None = None
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            tasks.start_soon(self._guard, self._ring)
-            self.feed(Begun(at=self.clock()))
-            try:
-                yield
-            except anyio.get_cancelled_exc_class():
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._guard, self._ring)
+                self.feed(Begun(at=self.clock()))
+                try:
+                    yield
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as problem:  # raised again below, outside the group
+                    raised = problem
+                finally:
+                    await self._end()
+                    tasks.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            if raised is None:  # else, on trio, what the block raised would be lost
                 raise
-            except BaseException as problem:  # raised again below, outside the group
-                raised = problem
-            finally:
-                await self._end()
-                tasks.cancel_scope.cancel()
         if raised is not None:
             raise raised
         if self.crash is not None:
@@ -273,7 +277,14 @@ class Driver:
                     await self._timers_changed.wait()
                 continue
             del self._timers[timer]
-            self.feed(Rang(at=self.clock(), delivered=self.outlet.delivered, timer=timer))
+            self.feed(
+                Rang(
+                    at=self.clock(),
+                    delivered=self.outlet.delivered,
+                    timer=timer,
+                    random=self._random(),
+                )
+            )
 
     async def _connect(self, line: Line) -> None:
         error: RealtimeError | None = None

@@ -77,8 +77,7 @@ def interrupt(
     for part in heard:
         state = keep(state, part.item, part.text, exact=part.exact)
     if state.phase is Phase.OPEN and cause not in {"connection", "close"}:
-        ours = cause != "provider" or confirmed is not None
-        state = _repair(state, now, cut, heard, cancel=ours and state.plan.capabilities.cancel)
+        state = _repair(state, now, cut, heard, cause if confirmed is None else "hold")
     return state
 
 
@@ -194,13 +193,14 @@ def _repair(
     now: Moment,
     cut: tuple[ResponseId, ...],
     heard: tuple[HeardItem, ...],
-    *,
-    cancel: bool,
+    by: Cause | Literal["hold"],
 ) -> State:
+    """Tell the provider what was not heard, and to stop what it has not stopped by itself."""
     able, told = state.plan.capabilities, False
+    cancel = able.cancel and by != "provider"
     for id in cut:
         response = state.ledger.responses[id]
-        if cancel and response.open and not response.cancelled:
+        if cancel and response.open and (by == "app" or not response.cancelled):
             told = True
             state, _ = tell(state, now, CancelResponse(id))
             ledger = put_response(state.ledger, id, replace(response, cancelled=True))

@@ -137,7 +137,8 @@ def rang(state: State, now: Moment, given: Rang) -> State:
     state = replace(state, due={t: due for t, due in state.due.items() if t is not timer})
     match timer:
         case Timer.CONNECT:
-            return lost(state, now, Lost(at=now.at, conn=state.conn, error=_mute(state)))
+            mute = Lost(at=now.at, conn=state.conn, error=_mute(state), random=given.random)
+            return lost(state, now, mute)
         case Timer.SETTLE:
             return settle_stale(state, now)
         case Timer.HOLD:

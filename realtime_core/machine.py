@@ -40,6 +40,7 @@ from .incoming import judge
 from .interruption import end_calls, interrupt, report_left
 from .lifecycle import begin, close, linked, lost, rang, shed
 from .moment import Moment, absorb, count, emit, remember, tell
+from .plan import negotiate
 from .requests import continue_tools, request
 from .state import (
     Begun,
@@ -262,10 +263,22 @@ def _heard(state: State, frame: Heard) -> State:
 
 
 def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, RealtimeError | None]:
-    state, refused = tell(state, now, frame)
+    plan, wish = state.plan, frame.config
+    agreed = negotiate(plan.capabilities, wish)
+    if isinstance(agreed, Failure):
+        return state, agreed.failure()
+    if wish.input_format not in {None, plan.input_format} or wish.output_format not in {
+        None,
+        plan.output_format,
+    }:
+        return state, _lacks(state, "another audio format while it runs")
+    config, warnings = agreed.unwrap().config, agreed.unwrap().warnings
+    state, refused = tell(state, now, UpdateSession(config))
     if refused is not None:
         return state, refused
-    return replace(state, plan=replace(state.plan, config=frame.config)), None
+    for warning in warnings:
+        emit(state, now, warning)
+    return replace(state, plan=replace(plan, config=config)), None
 
 
 def _lacks(state: State, words: str) -> RealtimeError:

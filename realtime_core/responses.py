@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from types import TracebackType
 
 from anyio.abc import TaskGroup
@@ -154,12 +154,11 @@ class Response(AsyncIterator[RealtimeEvent]):
 
     @asynccontextmanager
     async def _scope(self) -> AsyncGenerator[TaskGroup]:
-        async with together() as tasks:
-            scope = tasks.cancel_scope
-            if self.fenced or self._driver.state.phase is Phase.CLOSED:
-                scope.cancel()
-            self._driver.scopes.enter(scope, self.epoch, self.id)
-            try:
+        with ExitStack() as left:  # once the block's tasks have ended, too
+            async with together() as tasks:
+                scope = tasks.cancel_scope
+                if self.fenced or self._driver.state.phase is Phase.CLOSED:
+                    scope.cancel()
+                self._driver.scopes.enter(scope, self.epoch, self.id)
+                left.callback(self._driver.scopes.leave, scope)
                 yield tasks
-            finally:
-                self._driver.scopes.leave(scope)

@@ -315,7 +315,8 @@ class RealtimeSession(Generic[F_contra]):
         driver = self._driver
         with CancelScope() as scope:
             known = driver.state.ledger.calls.get(call)
-            if known is None or known.outcome != "open" or driver.scopes.handles(call):
+            over = driver.state.phase is Phase.CLOSED
+            if known is None or known.outcome != "open" or over or driver.scopes.handles(call):
                 scope.cancel()
                 yield scope
                 return

@@ -19,6 +19,8 @@ __all__ = ("ClockSink", "MarkSink", "Pausable", "Sink")
 
 _SLACK = 0.02
 """Seconds by which the next piece may be late and still sound without a gap."""
+_PATIENCE = 0.5
+"""Seconds by which a mark may be late: it has a way to go."""
 _HAIR = 1e-6
 """Seconds by which floats may lie: less than a sample."""
 
@@ -222,8 +224,8 @@ class MarkSink:
         return self._heard
 
     async def drain(self) -> None:
-        """Wait for the last mark, at the latest until its time has come."""
-        await self._until(0.0)
+        """Wait for the last mark, at the latest until half a second after its time."""
+        await self._until(-_PATIENCE)
 
     def flush(self) -> None:
         """Make the far end fall silent; marks that it still sends back count for nothing."""
@@ -235,7 +237,7 @@ class MarkSink:
     async def _until(self, ahead: float) -> None:
         while self._waiting:
             left = self._waiting[-1][2] - self._clock() - ahead
-            if left <= 0:
+            if left <= _HAIR:
                 return
             with anyio.move_on_after(left):
                 await self._moved.wait()

@@ -183,6 +183,8 @@ class Rang(_Input, frozen=True):
     """An armed timer's time has come."""
 
     timer: Timer
+    random: float = 0.5
+    """Drawn by the shell, for the jitter of a retry."""
 
 
 class Shed(_Input, frozen=True):

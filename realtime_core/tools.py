@@ -145,7 +145,7 @@ class Answerer:
         if tool is None:
             return self._failed(event, f"There is no tool {event.name!r}.")
         async with self._limit:
-            await checkpoint_if_cancelled()  # void calls do not begin; taking one's turn is shielded
+            await checkpoint_if_cancelled()  # its turn may come when the call is void
             arguments = parse(tool, event.arguments)
             if isinstance(arguments, Failure):
                 return self._failed(event, str(arguments.failure()))

@@ -56,7 +56,7 @@ async def answer(peer: Peer, name: str, words: Sequence[str], late: Sequence[str
         await say(peer, response, item, word)
         await anyio.sleep(6 * TICK)
     if late:
-        await anyio.sleep(72 * TICK)
+        await anyio.sleep(73 * TICK)  # no tie with the end of a word
         await peer.say(SpeechStarted())
         for word in late:
             await say(peer, response, item, word)

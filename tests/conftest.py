@@ -1,6 +1,7 @@
 """What every test shares: both backends, and how long hypothesis looks.
 
 `REALTIME_LAWS=deep` looks long, from a seed that is printed; `--hypothesis-seed` repeats it.
+`REALTIME_LAWS=mutants` looks in the same places every time, and stops at the first finding.
 """
 
 from __future__ import annotations
@@ -9,14 +10,24 @@ import os
 import secrets
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 SEED_OPTION = "hypothesis_seed"
-DEEP = os.environ.get("REALTIME_LAWS") == "deep"
+PROFILE = os.environ.get("REALTIME_LAWS", "default")
+DEEP = PROFILE == "deep"
 
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=25)
 settings.register_profile("deep", deadline=None, print_blob=True, max_examples=5_000)
-settings.load_profile("deep" if DEEP else "default")
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    max_examples=100,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+)
+settings.load_profile(PROFILE)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -27,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption(SEED_OPTION)
-    return f"laws: {'deep' if DEEP else 'shallow'}, seed {'random' if seed is None else seed}"
+    return f"laws: {PROFILE}, seed {'random' if seed is None else seed}"
 
 
 @pytest.fixture(scope="session", params=["asyncio", "trio"], ids=["asyncio", "trio"])

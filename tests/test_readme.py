@@ -36,7 +36,7 @@ from realtime_core.testing import run
 from realtime_core.testing.scripted import Peer, scripted
 from tests.core.short import C1, R1, R2, SECOND, call, done, sound, started, words
 from tests.stand_in import stand_in
-from tests.tree import providers, tree
+from tests.tree import laws, providers, tree
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -253,6 +253,12 @@ def test_the_table_of_providers_is_true() -> None:
     shown = re.search(r"^<!-- providers.*-->\n((?:\|.*\|\n)+)", section("Providers"), re.MULTILINE)
     assert shown is not None
     assert shown[1].strip() == providers(), "print it with: python -m tests.tree providers"
+
+
+def test_the_table_of_laws_is_true() -> None:
+    shown = re.search(r"^<!-- laws.*-->\n((?:\|.*\|\n)+)", section("Laws"), re.MULTILINE)
+    assert shown is not None
+    assert shown[1].strip() == laws(), "print it with: python -m tests.tree laws"
 
 
 @pytest.mark.models

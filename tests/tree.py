@@ -1,11 +1,13 @@
-"""What the README shows of the code, made from the code: `python -m tests.tree [providers]`.
+"""What the README shows of the code, made from it: `python -m tests.tree [providers | laws]`.
 
-`tree` is the modules with what they say of themselves, `providers` the table of abilities.
+`tree` is the modules with what they say of themselves, `providers` the table of abilities, `laws`
+the laws by their numbers, as their tests state them.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 from realtime_core import AudioFormat, Capabilities
 from realtime_core.provider import GROUP
 
-__all__ = ("providers", "tree")
+__all__ = ("laws", "providers", "tree")
 
 ROOT = Path(__file__).parent.parent
 COLUMN = 20
@@ -83,5 +85,28 @@ def _and(words: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
+def laws() -> str:
+    """Give the laws in words, with links to the tests that hold the library to them."""
+    found = dict[tuple[int, str], list[tuple[str, str]]]()
+    for path in sorted((ROOT / "tests" / "laws").glob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            words = ast.get_docstring(node) if isinstance(node, ast.ClassDef) else None
+            stated = re.match(r"(\d+)([a-z]?)\. (.*)", (words or "").replace("\n", " "))
+            if stated is not None:
+                number = int(stated[1]), stated[2]
+                found.setdefault(number, []).append((stated[3].partition("  ")[0], path.name))
+    rows = (
+        f"| {number}{letter} | {tests[0][0]} | {_links(tests)} |"
+        for (number, letter), tests in sorted(found.items())
+    )
+    return "\n".join(("| law | in words | tests |", "|---|---|---|", *rows))
+
+
+def _links(tests: list[tuple[str, str]]) -> str:
+    names = dict.fromkeys(name for _, name in tests)
+    return ", ".join(f"[{name[5:-3]}](tests/laws/{name})" for name in names)
+
+
 if __name__ == "__main__":
-    print(providers() if "providers" in sys.argv[1:] else tree())
+    shown = {"providers": providers, "laws": laws}.get(" ".join(sys.argv[1:]), tree)
+    print(shown())

@@ -183,7 +183,14 @@ class Fold:
         while self.due and min(self.due.values()) <= until:
             timer = min(self.due, key=lambda timer: self.due[timer])
             self.at = max(self.at, self.due.pop(timer))
-            self.give(Rang(at=self.at, delivered=self.outlet.delivered, timer=timer))
+            self.give(
+                Rang(
+                    at=self.at,
+                    delivered=self.outlet.delivered,
+                    timer=timer,
+                    random=self.random,
+                )
+            )
         self.at = until
 
     def take(self, count: int = 1) -> list[Returned]:

@@ -15,10 +15,18 @@ from msgspec.structs import fields, replace
 
 from ..capability import Capabilities
 from ..codec import Wire
-from ..config import Authority, Outlet, SessionConfig, ToolPolicy, ToolSpec, TurnDetection
+from ..config import (
+    Authority,
+    Outlet,
+    SessionConfig,
+    ToolPolicy,
+    ToolSpec,
+    TurnDetection,
+    TwoPhase,
+)
 from ..epoch import CallId, ItemId
 from ..errors import AuthFailed, RealtimeError, TimedOut, Unavailable
-from ..events import RealtimeEvent
+from ..events import Interrupted, RealtimeEvent, SpeechStarted, SpeechStopped, UserTranscript
 from ..frames import (
     ActivityEnd,
     ActivityStart,
@@ -26,7 +34,9 @@ from ..frames import (
     CreateResponse,
     Frame,
     Heard,
+    Hold,
     Interrupt,
+    Release,
     Text,
     ToolResult,
 )
@@ -46,6 +56,7 @@ __all__ = (
     "pushes",
     "structs",
     "timelines",
+    "two_phases",
     "wires",
 )
 
@@ -73,6 +84,12 @@ _LOSSES: tuple[RealtimeError | None, ...] = (
     Unavailable(what="y"),
     AuthFailed(what="x"),
 )
+_HEARD: tuple[Happening, ...] = (
+    Says((SpeechStarted(),)),
+    Says((SpeechStarted(item=ItemId("u1")),)),
+    Says((SpeechStopped(),)),
+    Says((Interrupted(cause="provider"),)),
+)
 _ENDS: tuple[Timeline, ...] = ((Takes(10_000), Waits(64)), ())
 
 _Move = tuple[str, int, int]
@@ -91,12 +108,31 @@ def capabilities(draw: st.DrawFn) -> Capabilities:
     )
 
 
+def two_phases() -> st.SearchStrategy[TwoPhase]:
+    """Give policies of a barge-in in two phases, with deadlines on ticks."""
+    return st.builds(
+        TwoPhase,
+        confirm_ms=st.sampled_from((None, 125, 250)),
+        confirm_words=st.sampled_from((None, 1, 2)),
+        deadline_ms=st.sampled_from((250, 500)),
+        at_deadline=st.sampled_from(("confirm", "release")),
+    )
+
+
 @st.composite
-def configs(draw: st.DrawFn) -> SessionConfig:
-    """Give configurations: who may interrupt, retries, short deadlines on ticks, the outlet."""
+def configs(draw: st.DrawFn, *, holds: bool = False) -> SessionConfig:
+    """Give configurations: who may interrupt, retries, short deadlines on ticks, the outlet.
+
+    With `holds` a barge-in is mostly in two phases.
+    """
     barrier, close, connect = (draw(st.integers(1, 64)) * TICK for _ in range(3))
+    turns = TurnDetection(
+        authority=draw(st.sampled_from(_AUTHORITIES)),
+        two_phase=draw(st.one_of(two_phases(), two_phases(), st.none())) if holds else None,
+    )
     return SessionConfig(
-        turn_detection=TurnDetection(authority=draw(st.sampled_from(_AUTHORITIES))),
+        turn_detection=turns,
+        transcribe_user=draw(st.booleans()) if holds else True,
         tools=_TOOLS,
         retry=draw(st.sampled_from(_SCHEDULES)),
         barrier_timeout=barrier,
@@ -110,9 +146,9 @@ def configs(draw: st.DrawFn) -> SessionConfig:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Plan:
-    """Give agreed sessions of scripted providers."""
-    return negotiate(draw(capabilities()), draw(configs())).unwrap()
+def plans(draw: st.DrawFn, *, holds: bool = False) -> Plan:
+    """Give agreed sessions of scripted providers, with `holds` of a barge-in in two phases."""
+    return negotiate(draw(capabilities()), draw(configs(holds=holds))).unwrap()
 
 
 def _moves(*, lawful: bool) -> st.SearchStrategy[list[_Move]]:
@@ -151,13 +187,22 @@ def pushes() -> st.SearchStrategy[Frame]:
     )
 
 
+def _onsets() -> st.SearchStrategy[Happening]:
+    said = st.integers(0, 3).map(lambda words: " ".join(["word"] * words))
+    return st.one_of(
+        st.sampled_from((Pushes(Hold()), Pushes(Release()), *_HEARD)),
+        st.builds(UserTranscript, text=said, final=st.booleans()).map(lambda one: Says((one,))),
+    )
+
+
 def timelines(
-    *, lawful: bool = False, losses: bool = True, max_size: int = 30
+    *, lawful: bool = False, losses: bool = True, holds: bool = False, max_size: int = 30
 ) -> st.SearchStrategy[Timeline]:
     """Give all that can happen to a session, interleaved, at times exact in binary.
 
     Bursts of the provider, pushes, interrupts, acks, the pace of the consumer, passing time with
-    its timers and, with `losses`, lost connections, late frames of old ones and bytes nobody knows.
+    its timers, with `holds` what begins and decides them and, with `losses`, lost connections, late
+    frames of old ones and bytes nobody knows.
     In the end the consumer may get the time to take everything, or not.
     """
     says = _moves(lawful=lawful)
@@ -171,6 +216,8 @@ def timelines(
     ]
     if losses:
         kinds.append(_troubles())
+    if holds:
+        kinds += [_onsets()] * 6
     # `one_of` would forget the weights.
     any_kind = st.sampled_from(kinds).flatmap(_itself)
     middle = st.lists(any_kind, min_size=max_size // 3, max_size=max_size)

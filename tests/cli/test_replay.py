@@ -73,6 +73,17 @@ def test_a_recording_that_holds_nothing_but_its_beginning(realtime: Realtime, ca
     assert realtime("replay", call).code == 0
 
 
+def test_a_recording_can_be_drawn(realtime: Realtime, call: Path, tmp_path: Path) -> None:
+    ran = realtime("replay", call, "--picture", tmp_path / "call.svg")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert (tmp_path / "call.svg").read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_a_picture_needs_a_place(realtime: Realtime, call: Path, tmp_path: Path) -> None:
+    ran = realtime("replay", call, "--picture", tmp_path / "nowhere" / "call.svg")
+    assert_told(ran, 1, "cannot be written")
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 

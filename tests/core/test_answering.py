@@ -70,6 +70,29 @@ def late(city: str) -> str:
     raise TimeoutError("the weather service did not answer")
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("not even this")
+
+
+def unspeakable(city: str) -> str:
+    raise UnspeakableError
+
+
+async def in_vain(city: str) -> str:
+    """Fail in a task of its own, just when its time is over."""
+
+    async def fail() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise LookupError(city)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fail)
+    return city
+
+
 def strange(city: str) -> object:
     return {(1, 2): city}
 
@@ -96,6 +119,8 @@ async def never(city: str) -> str:
     [
         (boom, '{"city": "Rome"}', "LookupError: no such city: Rome?"),
         (late, '{"city": "Rome"}', "TimeoutError: the weather service did not answer"),
+        (unspeakable, '{"city": "Rome"}', "UnspeakableError: UnspeakableError"),
+        (tool(in_vain, timeout=0.5), '{"city": "Rome"}', "ExceptionGroup: "),
         (strange, '{"city": "Rome"}', "The result cannot be sent: "),
         (broken, '{"city": "Rome"}', "The result cannot be sent: "),
         (long, '{"city": "Rome"}', "The result has 400000 characters; 65536 are allowed."),

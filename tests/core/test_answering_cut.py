@@ -29,6 +29,7 @@ from realtime_core import (
 )
 from realtime_core import tools as module
 from realtime_core.config import ToolPolicy
+from realtime_core.faults import first_cause
 from realtime_core.testing import TICK, Injection, PointsFailed, every_point, no_leaks, run
 from realtime_core.testing.scripted import Peer, scripted
 from realtime_core.tools import Answerer, answer, answering, tool
@@ -182,6 +183,59 @@ def test_an_interruption_follows_the_policy(
             assert len(told) == 1 - cancelled, "the conversation keeps what the call gave"
 
     run(program, backend=anyio_backend)
+
+
+class Untidy(Handler):
+    """It fails while it is being cancelled, in a task of its own or as a whole."""
+
+    def __init__(self, failure: BaseException) -> None:
+        super().__init__("cancel")
+        self.failure = failure
+
+    async def work(self) -> str:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.fail)
+            await super().work()
+        return "done"
+
+    async def fail(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise self.failure
+
+
+def failing(backend: str, handler: Untidy) -> list[ToolResult]:
+    results = list[ToolResult]()
+
+    async def program() -> None:
+        async with (
+            open_session(asking_one("cancel", results), config([handler.tool])) as session,
+            answering(session, (handler.tool,)) as answers,
+        ):
+            async for event in session.events():
+                answers.take(event)
+                if isinstance(event, ToolCall):
+                    break
+            await anyio.sleep(TICK)
+            await session.interrupt()
+            await anyio.sleep(1)
+            assert session.connected
+
+    run(program, backend=backend)
+    return results
+
+
+def test_a_handler_that_fails_while_it_is_stopped_ends_no_session(anyio_backend: str) -> None:
+    handler = Untidy(LookupError("untidy"))
+    assert failing(anyio_backend, handler) == []
+    assert handler.cancelled == 1
+
+
+def test_what_is_no_mere_failure_comes_out(anyio_backend: str) -> None:
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as raised:
+        failing(anyio_backend, Untidy(KeyboardInterrupt()))
+    assert isinstance(first_cause(raised.value), KeyboardInterrupt)
 
 
 @pytest.mark.parametrize("policy", ["cancel", "finish"])

@@ -246,6 +246,20 @@ def test_cancelling_the_owner_ends_the_session_when_the_owner_leaves(
     assert run(program, backend=anyio_backend) == 1.0 + tidying
 
 
+def test_what_a_cancelled_owner_raises_is_not_lost(anyio_backend: str) -> None:
+    async def program() -> None:
+        with anyio.CancelScope() as scope:
+            async with open_session(scripted(Peer.drain)):
+                scope.cancel()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    raise KeyError("the owner's own")
+
+    with pytest.raises(KeyError, match="the owner's own"):
+        run(program, backend=anyio_backend)
+
+
 def test_a_failure_keeps_of_the_answer_what_was_heard(anyio_backend: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.say(started(R1), words("One two three four"), sound(SECOND))

@@ -378,17 +378,24 @@ def test_an_answer_that_the_provider_ends_while_it_is_held_may_be_partial(status
     assert event.partial is (status != "completed")
 
 
-@pytest.mark.parametrize("decide", [said("One two"), Interrupt()], ids=["words", "application"])
 @pytest.mark.parametrize("named", [None, R1])
-def test_what_the_provider_cut_is_not_cancelled_again(decide: Any, named: Any) -> None:
+@pytest.mark.parametrize("local", [True, False])
+def test_what_the_provider_cut_is_not_cancelled_again(named: Any, local: bool) -> None:
     session = speaking()
     say(session, Interrupted(cause="provider", response=named))
-    session.push(decide) if isinstance(decide, Interrupt) else say(session, decide)
+    session.push(Interrupt(cause="local")) if local else say(session, said("One two"))
     assert isinstance(outcome(session), Interrupted)
     assert of(Command, sent(session)) == [TruncateItem(I1, HALF, SECOND)]
     assert not session.state.barrier, "there is no answer to wait for"
     say(session, started(R2))
     assert names(taken(session)) == ["ResponseStarted"]
+
+
+def test_the_application_cancels_whatever_the_provider_says() -> None:
+    session = speaking()
+    say(session, NOTICE)
+    session.push(Interrupt())
+    assert of(CancelResponse, sent(session)) == [CancelResponse(R1)]
 
 
 def test_another_answer_beside_it_is_cancelled() -> None:

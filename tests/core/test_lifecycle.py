@@ -185,6 +185,13 @@ def test_the_schedule_is_asked_with_the_time_since_the_first_failure() -> None:
     assert phase(session) is Phase.CLOSED
 
 
+def test_the_jitter_of_a_provider_that_stays_mute_is_drawn_too() -> None:
+    session = dialled(retry=Spaced(1.0).jittered(0.0, 1.0), connect_timeout=2.0)
+    session.random = 0.25
+    session.wait(2.0)
+    assert session.due[Timer.RETRY] == 2.25
+
+
 def test_the_jitter_comes_with_the_loss() -> None:
     session = opened(retry=Spaced(1.0).jittered(0.0, 1.0))
     session.random = 0.25

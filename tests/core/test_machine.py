@@ -11,6 +11,7 @@ from realtime_core import (
     ActivityEnd,
     ActivityStart,
     Audio,
+    AudioFormat,
     AudioInput,
     ClearAudio,
     Close,
@@ -27,10 +28,12 @@ from realtime_core import (
     SessionConfig,
     Text,
     ToolResult,
+    ToolSpec,
     Unavailable,
     Unsupported,
     UpdateSession,
     Video,
+    Warning,
 )
 from realtime_core.testing.fold import Fold
 from realtime_core.testing.scripted import SCRIPTED
@@ -242,6 +245,30 @@ def test_a_changed_configuration_is_in_force_at_once() -> None:
     session = opened()
     session.push(UpdateSession(SessionConfig(fps=5.0)))
     assert session.state.plan.config.fps == 5.0
+
+
+def test_a_changed_configuration_is_negotiated_like_the_first() -> None:
+    """What the provider lacks is left out with a warning, or refused; nothing is changed then."""
+    able = replace(SCRIPTED, voices=("joe",), tools=False)
+    session = opened(able)
+    assert session.push(UpdateSession(SessionConfig(voice="ann", fps=5.0))) is None
+    assert session.state.plan.config == SessionConfig(fps=5.0)
+    assert sent(session) == [UpdateSession(SessionConfig(fps=5.0))]
+    assert [warning.field for warning in of(Warning, taken(session))] == ["voice"]
+    for wish in (
+        SessionConfig(tools=(ToolSpec("look"),)),
+        SessionConfig(input_format=AudioFormat(8_000)),
+        SessionConfig(output_format=AudioFormat(8_000)),
+    ):
+        assert isinstance(session.push(UpdateSession(wish)), Unsupported)
+    assert session.state.plan.config == SessionConfig(fps=5.0)
+
+
+def test_a_change_that_cannot_be_sent_changes_nothing() -> None:
+    session = opened()
+    session.codec = Refusing(UpdateSession)
+    assert session.push(UpdateSession(SessionConfig(fps=5.0))) == NO
+    assert session.state.plan.config == SessionConfig()
 
 
 def test_a_request_goes_out_by_its_name() -> None:

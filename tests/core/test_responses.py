@@ -127,6 +127,18 @@ def test_a_cut_ends_body_and_tasks_in_its_tick_and_raises_nothing(anyio_backend:
     run(program, backend=anyio_backend)
 
 
+def test_a_cut_ends_tasks_that_outlast_the_body(anyio_backend: str) -> None:
+    async def program() -> float:
+        script = saying(started(), sound(SECOND), done(), 8, SpeechStarted())
+        async with open_session(scripted(script)) as session:
+            response = await next_answer(session)
+            async with response as tasks:
+                tasks.start_soon(anyio.sleep, 64 * TICK)
+            return anyio.current_time() / TICK
+
+    assert run(program, backend=anyio_backend) == 8
+
+
 def test_the_answer_after_a_cut_is_not_touched(anyio_backend: str) -> None:
     second = numbered(SECOND, item=I2)
     script = saying(

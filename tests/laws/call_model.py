@@ -55,6 +55,7 @@ HAPPENINGS = (
 """What is frequent in life stands more often."""
 
 T = TypeVar("T")
+Void = Literal["cancelled", "lost"]
 
 
 class Known:
@@ -227,16 +228,19 @@ class Calls(RuleBasedStateMachine):
                 known = step.after.ledger.calls.get(id)
                 assert known is None or known.outcome == call.outcome, "23: one outcome"
 
-    def ends(self, step: Step, void: dict[CallId, Literal["cancelled", "lost"]]) -> set[CallId]:
+    def ends(self, step: Step, void: dict[CallId, Void]) -> set[CallId]:
         """End calls; gives those to be announced at once."""
         open = {id: call for id, call in self.calls.items() if call.outcome == "open"}
         if any(isinstance(event, Interrupted) for event in step.events):
-            void |= {id: "cancelled" for id, call in open.items() if call.policy == "cancel"}
+            for id in (id for id, call in open.items() if call.policy == "cancel"):
+                void[id] = "cancelled"
         if isinstance(step.given, Purged):
-            void |= {id: "cancelled" for id in step.given.calls if id in open}
             assert not any(self.calls[id].taken for id in step.given.calls)
-        gone = step.after.conn != step.before.conn or step.after.phase.ending
-        void = {id: "lost" for id in open if gone} | void
+            for id in open.keys() & step.given.calls:
+                void[id] = "cancelled"
+        if step.after.conn != step.before.conn or step.after.phase.ending:
+            for id in open:
+                void.setdefault(id, "lost")
         for id, outcome in void.items():
             call = self.calls[id]
             call.outcome = outcome
@@ -315,6 +319,11 @@ def live_by_the_model(*, faulty: bool = False) -> None:
     """Hold the machine to the model; where it is known to be faulty, look longer, not closer."""
     limits = settings(max_examples=3 * settings().max_examples)
     if faulty:
-        looking = {"phases": [Generation.generate], "report_multiple_bugs": False}
-        limits = settings(limits, max_examples=1_000, derandomize=True, database=None, **looking)
+        limits = settings(
+            max_examples=1_000,
+            phases=[Generation.generate],
+            report_multiple_bugs=False,
+            derandomize=True,
+            database=None,
+        )
     run_state_machine_as_test(Calls, settings=limits)

@@ -17,8 +17,10 @@ from realtime_core.events import (
     AudioOutput,
     AudioOutputDone,
     Error,
+    Held,
     Interrupted,
     RealtimeEvent,
+    Released,
     ResponseDone,
     ResponseStarted,
     ResponseText,
@@ -67,14 +69,23 @@ class Known(NamedTuple):
     """Of these, those for which the barrier still waits or which are wanted."""
     bound: bool = False
     """Whether something was bound to this epoch: a response born, or asked for."""
+    since: float | None = None
+    """When what plays was held, while it is."""
+    paused: float = 0.0
+    """Seconds in which it was held before."""
+
+    def playing(self, at: float) -> float:
+        """The time on a clock that stands still during holds."""
+        return (at if self.since is None else self.since) - self.paused
 
     def heard(self, item: ItemId, at: float) -> int:
         """How much of an item was heard: acknowledged, or at most what has sounded."""
         received = self.received.get(item, 0)
         if self.confirmed:
             return min(self.acks.get(item, 0), received)
+        now = self.playing(at)
         return sum(
-            min(chunk.samples, max(0, int((at - chunk.start) * chunk.rate)))
+            min(chunk.samples, max(0, int((now - chunk.start) * chunk.rate)))
             for chunk in self.chunks
             if chunk.item == item
         )
@@ -136,15 +147,14 @@ class Fact(NamedTuple):
 
 def is_automatic(fact: Fact) -> bool:
     """Whether this step is an interrupt that nobody asked for by name."""
-    given = fact.step.given
+    given, turns = fact.step.given, fact.step.before.plan.config.turn_detection
     if fact.step.before.phase is not Phase.OPEN:
         return False
     match fact.said:
         case SpeechStarted():
-            plan = fact.step.before.plan
-            return plan.config.turn_detection.authority == "provider"
+            return turns.authority == "provider" and turns.two_phase is None
         case Interrupted():
-            return fact.said.response is None
+            return fact.said.response is None and turns.two_phase is None
         case _:
             return (
                 isinstance(given, Pushed)
@@ -221,7 +231,7 @@ def facts(story: Story) -> list[Fact]:
 
 def played(known: Known, item: ItemId, samples: int, form: AudioFormat, at: float) -> Known:
     ends = [chunk.start + chunk.samples / chunk.rate for chunk in known.chunks]
-    chunk = Chunk(item, max([at, *ends]), samples, form.rate)
+    chunk = Chunk(item, max([known.playing(at), *ends]), samples, form.rate)
     return known._replace(chunks=(*known.chunks, chunk))
 
 
@@ -238,9 +248,14 @@ def follow(known: Known, step: Step, said: RealtimeEvent | None) -> Known:
     for event in step.events:
         if isinstance(event, Interrupted):
             cut = known.cut(Epoch(event.epoch - 1), given.at)
+            bound = event.epoch in known.gen.values()
             known = known._replace(
-                fenced=known.fenced | cut, live=frozenset(), bound=False, chunks=()
+                fenced=known.fenced | cut, live=frozenset(), bound=bound, chunks=()
             )
+        if isinstance(event, Interrupted | Released) and known.since is not None:
+            known = known._replace(since=None, paused=known.paused + given.at - known.since)
+        elif isinstance(event, Held):
+            known = known._replace(since=given.at)
         elif isinstance(event, ResponseDone) and event.response is not None:
             known = known._replace(open=known.open - {event.response})
     return _asked(known, step)
@@ -303,7 +318,7 @@ def _born(known: Known, step: Step, said: ResponseStarted, id: ResponseId) -> Kn
         gen = known.asked[said.request]
         known = _without(known, said.request)
     else:
-        gen = Epoch(before.epoch - 1) if before.barrier else before.epoch
+        gen = Epoch(before.epoch - 1) if before.barrier else step.after.epoch
     stale = gen < before.epoch
     return known._replace(
         gen={**known.gen, id: gen},

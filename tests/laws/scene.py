@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import count
 from typing import Any, Literal, TypeVar
 
 import anyio
@@ -15,7 +15,13 @@ from realtime_core.capability import Capabilities
 from realtime_core.config import SessionConfig, ToolPolicy, ToolSpec
 from realtime_core.epoch import CallId
 from realtime_core.errors import RealtimeException
-from realtime_core.events import Disconnected, RealtimeEvent, ResponseDone, SpeechStarted
+from realtime_core.events import (
+    Disconnected,
+    Interrupted,
+    RealtimeEvent,
+    ResponseDone,
+    SpeechStarted,
+)
 from realtime_core.frames import Close, Frame, Interrupt, Text, ToolResult
 from realtime_core.link import Link
 from realtime_core.plan import Plan
@@ -30,7 +36,7 @@ from tests.laws.far import Far, Gone, Items, Wire
 from tests.laws.scenarios import tell
 from tests.laws.witness import Witness
 
-__all__ = ("ACTIONS", "Action", "Scene", "Situation", "Talk", "Tap")
+__all__ = ("ACTIONS", "Action", "Scene", "Situation", "Talk", "Tap", "count", "cuts")
 
 Action = Literal["interrupt", "cancel", "close", "loss", "provider", "tool"]
 ACTIONS: tuple[Action, ...] = ("interrupt", "cancel", "close", "loss", "provider", "tool")
@@ -85,8 +91,8 @@ class Situation:
     """Answers that come whole where nothing is done to the scene."""
     length = 24
     """Ticks after which the user has had enough."""
-    pends = True
-    """Whether a call of no tool waits for its result, where the action is to give one."""
+    pending: CallId | None = PENDING
+    """The call that gets its result where that is the action; None: the tools that run end."""
 
     async def provider(self, far: Far) -> None:
         """Act the provider, on the first connection; whatever is asked after it is answered."""
@@ -108,6 +114,17 @@ class Situation:
         return True
 
 
+def count(talk: Talk, *kinds: type[RealtimeEvent]) -> int:
+    """Count what was taken of some kinds."""
+    return sum(isinstance(event, kinds) for event in talk.witness.trace)
+
+
+def cuts(talk: Talk) -> list[Interrupted]:
+    """List the interruptions but that of leaving."""
+    all = (event for event in talk.witness.trace if isinstance(event, Interrupted))
+    return [event for event in all if event.cause != "close"]
+
+
 class Talk:
     """One session of a scene: both its ends, and its witness."""
 
@@ -124,7 +141,7 @@ class Talk:
         self._session: RealtimeSession[Frame] | None = None
         self._tap: Tap | None = None
         self._wire: Wire | None = None
-        self._conns = count()
+        self._conns = itertools.count()
 
     # --- both ends ----------------------------------------------------------------------------
 
@@ -168,7 +185,7 @@ class Talk:
 
     @property
     def _pends(self) -> bool:
-        return self.scene.action == "tool" and self.situation.pends
+        return self.scene.action == "tool" and self.situation.pending == PENDING
 
     def _provider(self) -> Any:
         polite = scripted(self._script, self.situation.able)
@@ -274,9 +291,9 @@ class Talk:
                     tell(far.peer, *written(self.situation.notice))
             case "tool" if self.is_open:
                 self.go.give()
-                if self.situation.pends:
+                if self.situation.pending is not None:
                     with suppress(RealtimeException):
-                        self.session.send_nowait(ToolResult(PENDING, "done"))
+                        self.session.send_nowait(ToolResult(self.situation.pending, "done"))
             case _:
                 pass
 

@@ -64,8 +64,11 @@ class Story(NamedTuple):
     seed: int = 0
 
 
-def stories(*, lawful: bool = False, losses: bool = True) -> st.SearchStrategy[Story]:
-    return st.builds(Story, plans(), timelines(lawful=lawful, losses=losses), st.integers(0, 2**16))
+def stories(
+    *, lawful: bool = False, losses: bool = True, holds: bool = False
+) -> st.SearchStrategy[Story]:
+    happenings = timelines(lawful=lawful, losses=losses, holds=holds)
+    return st.builds(Story, plans(holds=holds), happenings, st.integers(0, 2**16))
 
 
 def speeches() -> st.SearchStrategy[Story]:

@@ -128,6 +128,15 @@ class AsksInTurn(Law):
                 assert len(sent) == 1
                 assert not fact.after.open
                 assert fact.after.awaited == set(sent)
+        self.turn_has_come(fact)
+
+    @staticmethod
+    def turn_has_come(fact: Fact) -> None:
+        """Where nothing is open or awaited, nothing that is wanted waits."""
+        known, after = fact.after, fact.step.after
+        free = not known.open and not known.awaited and not after.barrier
+        if after.phase is Phase.OPEN and free:
+            assert known.live <= known.sent
 
     def end(self, rehearsal: Rehearsal) -> None:
         assert rehearsal.session.state.ledger.requests == ()

@@ -16,6 +16,7 @@ from realtime_core.config import SessionConfig
 from realtime_core.epoch import Epoch, ItemId, ResponseId
 from realtime_core.events import AudioOutput, HeardItem, ResponseStarted
 from realtime_core.frames import Interrupt
+from realtime_core.moment import played
 from realtime_core.outlet import Outlet
 from realtime_core.state import Phase, State
 from realtime_core.testing import PointsFailed, every_point
@@ -151,7 +152,7 @@ class HearsTruly(Law):
             response = ledger.responses[item.response]
             if response.fenced or response.epoch != session.state.epoch:
                 continue
-            now = heard_samples(ledger, id, delivered, session.at)
+            now = heard_samples(ledger, id, delivered, played(session.state, session.at))
             assert 0 <= now <= min(item.received, known.heard(id, session.at))
             told, before = self.last.get(id, (ledger.confirmed, 0))
             assert told is not ledger.confirmed or now >= before, "the sink's word replaces a guess"

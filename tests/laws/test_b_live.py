@@ -9,6 +9,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from realtime_core import Lanes, Suspend, interruption, negotiate
 from realtime_core import Outlet as Limits
@@ -17,18 +18,18 @@ from realtime_core.config import SessionConfig
 from realtime_core.driver import Driver
 from realtime_core.epoch import ResponseId
 from realtime_core.errors import RealtimeException
-from realtime_core.events import ResponseDone, ResponseStarted, SpeechStarted
+from realtime_core.events import Interrupted, ResponseDone, ResponseStarted, SpeechStarted
 from realtime_core.frames import Audio, CreateResponse, Frame, Interrupt, Text
 from realtime_core.lane import LaneName
 from realtime_core.session import RealtimeSession, open_session
 from realtime_core.state import Fence, Transition
 from realtime_core.testing import TICK, Injection, PointsFailed, every_point, run
 from realtime_core.testing._author import SAMPLES_A_TICK
-from realtime_core.testing.scripted import SCRIPTED, Peer, scripted
-from realtime_core.testing.timeline import Pushes, Says, Waits
+from realtime_core.testing.scripted import SCRIPTED, Peer, read, scripted
+from realtime_core.testing.timeline import Pushes, Says, Waits, act
 from tests.laws.model import Rehearsal
 from tests.laws.scenarios import PUMPS, name_of
-from tests.laws.stories import BACKENDS, Story, audio, catches
+from tests.laws.stories import BACKENDS, Story, audio, catches, plain
 
 R = ResponseId("r")
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -243,6 +244,16 @@ class TestAwaitable:
         answer_after, at_latest = answer * TICK, deadline * TICK
         took = run(self.scenario, answer_after, at_latest, backend=backend)
         assert took == min(answer_after, at_latest)
+
+    def test_the_provider_s_own_notice_is_an_answer(self) -> None:
+        session = plain(replace(SCRIPTED, one_response=False))
+        notice, barriers = Says((Interrupted(cause="provider"),)), list[bool]()
+        for one in (Says((ResponseStarted(response=R),)), Pushes(Interrupt()), notice):
+            act(session, (one,))
+            barriers.append(session.state.barrier)
+        assert barriers == [False, True, False]
+        assert session.push(CreateResponse()) is None
+        assert CreateResponse in [type(read(wire)) for wire in session.sent]
 
     def test_another_interrupt_does_not_put_the_deadline_off(self) -> None:
         config = SessionConfig(barrier_timeout=1.0)

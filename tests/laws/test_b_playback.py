@@ -17,8 +17,9 @@ from realtime_core.codec import DeleteItem, TruncateItem
 from realtime_core.epoch import ItemId
 from realtime_core.playback import Player
 from realtime_core.testing import Injection, PointsFailed, every_point
-from tests.laws.ears import A_TICK, Part, Performed, Talk, answer_of, heard_out, played_back, talks
+from tests.laws.ears import A_TICK, answer_of
 from tests.laws.stories import BACKENDS, catches
+from tests.laws.talks import Part, Performed, Talk, heard_out, played_back, talks
 
 TALKS = talks()
 both = pytest.mark.parametrize("backend", BACKENDS)

@@ -66,6 +66,29 @@ class TestInOrder:
     def test_live(self, backend: str, story: Input) -> None:
         self.law(story, backend)
 
+    @both
+    @given(st.lists(st.booleans(), max_size=12))
+    def test_close_comes_last(self, backend: str, kinds: list[bool]) -> None:
+        """The provider is deaf while they are pushed, and hears all of it before the good-bye."""
+        handed = list[tuple[float, Outgoing]]()
+        frames: list[Frame] = [
+            Text(str(number), turn="context") if text else Audio(number.to_bytes(2, "little"))
+            for number, text in enumerate(kinds, 1)
+        ]
+
+        async def deaf(peer: Peer) -> None:
+            await anyio.sleep(TICK)
+            await peer.drain()
+
+        async def program() -> None:
+            provider = tapped(scripted(deaf, buffer=0), handed)
+            async with open_session(provider) as session:
+                for frame in frames:
+                    session.send_nowait(frame)
+
+        run(program, backend=backend)
+        assert [frame for _, frame in handed] == [*frames, Close()]
+
     def test_fault_one_lane_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         take = Inlet.take
 

@@ -115,6 +115,8 @@ class LivesLawfully(Law):
         before, after = one.before.phase, one.after.phase
         assert before is after or after in self.LEGAL[before], one.given
         assert before is not Phase.CLOSED or one.effects == ()
+        if (before, after) == (Phase.OPEN, Phase.RESUMING):
+            assert isinstance(one.given, Lost | Received), "only a loss ends what is open"
 
     def end(self, rehearsal: Rehearsal) -> None:
         session = rehearsal.session

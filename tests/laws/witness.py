@@ -204,9 +204,9 @@ class Witness:
             case ToolCall():
                 self._told.add(event.call)
             case ToolCallCancelled():
-                for id in event.calls:
-                    self._outcomes[id] += 1
-                    self._is_due(id, phase)
+                for call in event.calls:
+                    self._outcomes[call] += 1
+                    self._is_due(call, phase)
             case ConversationItem() if event.message.role == "tool_result":
                 assert event.message.call is not None
                 self._outcomes[event.message.call] += 1
@@ -282,6 +282,8 @@ class Witness:
             self._delivered[event.item] += event.format.samples(len(event.pcm))
         elif isinstance(event, ToolCall):
             self._called.add(event.call)
+        elif isinstance(event, ResponseDone) and event.response in self._fresh - self.fenced:
+            self.law(self._is_whole(event.response), f"19: {event.response} lost sound")
         self._balances()
 
     def passed(self, stream: str, event: RealtimeEvent) -> None:

@@ -35,7 +35,7 @@ from realtime_core import (
 )
 from realtime_core.audio.files import write_wav
 from realtime_core.playback import ClockSink, player
-from realtime_core.testing import run
+from realtime_core.testing import TICK, run
 from realtime_core.testing.scripted import Peer, Script, scripted
 from tests.core.short import C1, I1, R1, R2, SECOND, call, done, sound, started, words
 from tests.stand_in import stand_in
@@ -105,6 +105,65 @@ def test_voice_agent_with_tools(
     out = played("voice_agent_with_tools", script, anyio_backend, capsys, monkeypatch, "Rome?")
     assert results == ["It rains in Rome, 12 degrees."]
     assert out == "It rains in Rome, 12 degrees.\n"
+
+
+async def wanting_pizza(peer: Peer) -> None:
+    """Play a provider that calls the tool of the recipe, and ends the response with the call."""
+    request = await asked(peer)
+    wanted = replace(call(C1, "order_pizza"), arguments='{"topping": "ham"}')
+    await peer.say(started(R1, request), wanted, done())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "progress", "output"),
+    [
+        ("yes", "[50 %]\n[100 %]\n", "The pizza with ham is on its way."),
+        ("no", "", "It was not approved."),
+    ],
+)
+def test_approval(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verdict: str,
+    progress: str,
+    output: str,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await wanting_pizza(peer)
+        result = await peer.until(ToolResult)
+        assert isinstance(result, ToolResult)
+        request = await asked(peer)
+        answer = words(result.output, response=R2, final=True)
+        await peer.say(started(R2, request), answer, done(R2))
+        await peer.drain()
+
+    out = played("approval", script, anyio_backend, capsys, monkeypatch, "Ham!", verdict)
+    assert out == f"[a pizza with ham?]\n{progress}{output}\n"
+
+
+@pytest.mark.parametrize("ticks", [8, 65], ids=["while it waits", "while it works"])
+def test_approval_is_taken_back_by_speaking(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    ticks: int,
+) -> None:
+    peers = list[Peer]()
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await wanting_pizza(peer)
+        await anyio.sleep(ticks * TICK)
+        await peer.say(SpeechStarted())
+        await anyio.sleep(2)
+        await peer.say(started(R2), words("All right.", response=R2, final=True), done(R2))
+        await peer.drain()
+
+    out = played("approval", script, anyio_backend, capsys, monkeypatch)
+    assert out == "[a pizza with ham?]\n[taken back]\nAll right.\n"
+    sent = [type(frame).__name__ for frame in peers[0].sent]
+    assert sent == ["Greeting", "Text", "CreateResponse", "Close"]
 
 
 def test_push_to_talk(

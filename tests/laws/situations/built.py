@@ -16,6 +16,7 @@ from realtime_core.responses import Response
 from realtime_core.session import RealtimeSession
 from realtime_core.sharing import Subscription
 from realtime_core.testing import TICK
+from realtime_core.testing._author import SAMPLES_A_TICK
 from tests.laws.far import Far
 from tests.laws.scene import Situation, Talk
 from tests.laws.sinks import Loudspeaker
@@ -171,7 +172,15 @@ class SlowConsumer(Situation):
 
     async def user(self, talk: Talk) -> None:
         await talk.push(Text("What is it?"))
-        await talk.listen(pause=2 * TICK)
+        await talk.listen(lambda _: self.is_bounded(talk), pause=2 * TICK)
+
+    def is_bounded(self, talk: Talk) -> None:
+        waiting = talk.session.statistics.output.waiting
+        talk.counts["most"] = max(talk.counts["most"], waiting)
+        talk.witness.law(waiting < 6 * SAMPLES_A_TICK, "36: below the cap and one message")
+
+    def happened(self, talk: Talk) -> bool:
+        return talk.counts["most"] >= 4 * SAMPLES_A_TICK
 
 
 class PlayedAndShared(Situation):
