@@ -45,7 +45,14 @@ from .holding import confirm, hold, hold_cut, speech_stopped, weigh
 from .interruption import end_calls, interrupt, passed, settle
 from .lifecycle import connected, lost
 from .moment import Moment, arm, count, emit, remember, tell
-from .requests import continue_tools, settle_request
+from .requests import (
+    continue_tools,
+    settle_request,
+    user_answered,
+    user_paused,
+    user_silent,
+    user_speaks,
+)
 from .state import Lost, State, Timer
 from .turn import Call, Item, Response, put_call, put_item, put_response
 
@@ -94,6 +101,7 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
     else:
         ghost = state.barrier
         state = state if ghost or _goes_on(state) else confirm(state, now, "provider")
+        state = state if ghost else user_answered(state, now)
         epoch = Epoch(state.epoch - 1) if ghost else state.epoch
         event = replace(event, request=None)
     stale = epoch < state.epoch
@@ -206,6 +214,7 @@ def _done(state: State, now: Moment, event: ResponseDone) -> State:
 
 def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
     emit(state, now, event)
+    state = user_speaks(state, now)
     turns = state.plan.config.turn_detection
     if turns.authority != "provider":
         return state
@@ -216,7 +225,7 @@ def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
 
 def _speech_stopped(state: State, now: Moment, event: SpeechStopped) -> State:
     emit(state, now, event)
-    return speech_stopped(state, now)
+    return speech_stopped(user_paused(state, now), now)
 
 
 def _notice(state: State, now: Moment, event: Interrupted) -> State:
@@ -233,8 +242,10 @@ def _notice(state: State, now: Moment, event: Interrupted) -> State:
 def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
     emit(state, now, event)
     state = weigh(state, now, event)
-    if not event.final or not event.text:
+    if not event.final:
         return state
+    if not event.text:
+        return user_silent(state, now) if Timer.TURN in state.due else state
     message = Message("user", event.text, item=event.item)
     emit(state, now, ConversationItem(item=event.item, message=message))
     return remember(state, message)

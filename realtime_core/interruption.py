@@ -277,7 +277,9 @@ def settle_stale(state: State, now: Moment) -> State:
 
 def settle_all(state: State, now: Moment, status: Status, error: RealtimeError | None) -> State:
     """Close every open response, request and call, for a connection that is gone."""
-    state = replace(state, barrier=False, ledger=replace(state.ledger, requests=()))
+    ledger = replace(state.ledger, requests=())
+    state = replace(state, barrier=False, listening=False, ledger=ledger)
+    state = disarm(state, now, Timer.TURN)
     for id in open_responses(state.ledger):
         state = settle(state, now, id, status, error=error, by_provider=False)
     return void_calls(state, now, status)

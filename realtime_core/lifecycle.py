@@ -18,7 +18,7 @@ from .frames import Close
 from .holding import decide, release_hold
 from .interruption import interrupt, report_left, report_overdue, settle_all, settle_stale
 from .moment import Moment, absorb, arm, disarm, emit, tell
-from .requests import release
+from .requests import release, user_silent
 from .schedule import Attempt
 from .state import Begun, Dial, Disarm, Hangup, Linked, Lost, Phase, Rang, Shed, State, Timer
 
@@ -145,6 +145,8 @@ def rang(state: State, now: Moment, given: Rang) -> State:
             return decide(state, now)
         case Timer.GRACE:
             return report_overdue(state, now)
+        case Timer.TURN:
+            return user_silent(state, now)
         case Timer.RETRY:
             return _dial(state, now)
         case Timer.CLOSE:

@@ -79,6 +79,7 @@ class Timer(Enum):
     SETTLE = "settle"
     HOLD = "hold"
     GRACE = "grace"
+    TURN = "turn"
     RETRY = "retry"
     CLOSE = "close"
     REPORT = "report"
@@ -120,6 +121,8 @@ class State(msgspec.Struct, frozen=True):
     holding: Holding | None = None
     paused: float = 0.0
     """Seconds in which answers were held, but for a hold that is on: nothing was played then."""
+    listening: bool = False
+    """The user speaks, or has just spoken and may be answered by the provider itself."""
     due: Mapping[Timer, float] = msgspec.field(default_factory=dict[Timer, float])
     """When each armed timer rings."""
     last_report: float = float("-inf")

@@ -89,6 +89,8 @@ class Request(msgspec.Struct, frozen=True):
 
     frame: CreateResponse
     epoch: Epoch
+    continues: bool = False
+    """After tool results, not for words of the user: it never talks over them."""
     sent: bool = False
     doomed: bool = False
     """Interrupted before it was born: to be cancelled at birth."""

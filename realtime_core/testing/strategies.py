@@ -201,8 +201,8 @@ def timelines(
     """Give all that can happen to a session, interleaved, at times exact in binary.
 
     Bursts of the provider, pushes, interrupts, acks, the pace of the consumer, passing time with
-    its timers, with `holds` what begins and decides them and, with `losses`, lost connections, late
-    frames of old ones and bytes nobody knows.
+    its timers, with `holds` an answer and what begins and decides a hold of it and, with `losses`,
+    lost connections, late frames of old ones and bytes nobody knows.
     In the end the consumer may get the time to take everything, or not.
     """
     says = _moves(lawful=lawful)
@@ -217,11 +217,19 @@ def timelines(
     if losses:
         kinds.append(_troubles())
     if holds:
-        kinds += [_onsets()] * 6
+        kinds += [*[_onsets()] * 8, *[st.builds(Waits, st.sampled_from((1, 2, 4, 8)))] * 4]
     # `one_of` would forget the weights.
     any_kind = st.sampled_from(kinds).flatmap(_itself)
     middle = st.lists(any_kind, min_size=max_size // 3, max_size=max_size)
+    if holds:
+        middle = st.builds(_answered, st.integers(0, 4), middle)
     return st.builds(_told, middle, st.sampled_from(_ENDS))
+
+
+def _answered(pieces: int, drafts: list[_Draft]) -> list[_Draft]:
+    """Let an answer begin, so that there is something to hold."""
+    begin: list[_Move] = [("audio", 0, 0)] * pieces
+    return [begin, Takes(3), *drafts]
 
 
 def _troubles() -> st.SearchStrategy[_Draft]:

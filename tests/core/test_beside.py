@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 from realtime_core.beside import beside, together
 from realtime_core.testing import TICK, no_leaks, run
 
-
 Opened = Callable[[], AbstractAsyncContextManager[TaskGroup]]
 
 

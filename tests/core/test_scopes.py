@@ -1,73 +1,118 @@
-"""Scopes: what belongs to an epoch, an answer or a call stops when the machine says so."""
+"""Scopes: each is cancelled by what voids it, and by nothing else."""
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from anyio import CancelScope
 
+from realtime_core import Hold, Interrupt, Release
 from realtime_core.scopes import Scopes
 from realtime_core.state import Fence
-from realtime_core.testing import run
-from tests.core.short import C1, C2, E0, E1, E2, R1, R2
+from realtime_core.testing import TICK, run
+from tests.core.listening import speaking
+from tests.core.short import C1, C2, E0, E1, R1, R2, sound, started
 
 
-def _cancelled(*scopes: CancelScope) -> list[bool]:
-    return [scope.cancel_called for scope in scopes]
-
-
-def test_a_fence_stops_what_it_makes_stale_and_nothing_else(anyio_backend: str) -> None:
+def test_a_fence_cancels_what_is_of_older_epochs_or_of_the_answers_it_cut(
+    anyio_backend: str,
+) -> None:
     async def program() -> None:
         scopes = Scopes()
-        stale, answer, other, fresh = (CancelScope() for _ in range(4))
-        scopes.enter(stale, E0)
-        scopes.enter(answer, E1, R1)
-        scopes.enter(other, E0, R2)
-        scopes.enter(fresh, E1)
+        named = {
+            name: CancelScope()
+            for name in (
+                "epoch 0",
+                "epoch 1",
+                "answer 1",
+                "answer 2",
+                "another of answer 1",
+                "left",
+            )
+        }
+        scopes.enter(named["epoch 0"], E0)
+        scopes.enter(named["epoch 1"], E1)
+        scopes.enter(named["answer 1"], E0, R1)
+        scopes.enter(named["answer 2"], E0, R2)
+        scopes.enter(named["another of answer 1"], E0, R1)
+        scopes.enter(named["left"], E0)
+        scopes.leave(named["left"])
+        scopes.leave(named["left"])
         scopes.fence(Fence(E1, (R1,)))
-        assert _cancelled(stale, answer, other, fresh) == [True, True, False, False]
-        scopes.fence(Fence(E2))
-        assert _cancelled(other, fresh) == [False, True], "an answer's scope follows it alone"
-
-    run(program, backend=anyio_backend)
-
-
-def test_a_scope_that_was_left_is_forgotten(anyio_backend: str) -> None:
-    async def program() -> None:
-        scopes, scope = Scopes(), CancelScope()
-        scopes.enter(scope, E0)
-        scopes.leave(scope)
-        scopes.leave(scope)
-        scopes.fence(Fence(E1))
+        cancelled = {name for name, scope in named.items() if scope.cancel_called}
+        assert cancelled == {"epoch 0", "answer 1", "another of answer 1"}
         scopes.end()
-        assert not scope.cancel_called
+        cancelled = {name for name, scope in named.items() if scope.cancel_called}
+        assert cancelled == set(named) - {"left"}
 
     run(program, backend=anyio_backend)
 
 
-def test_a_handler_is_stopped_by_the_name_of_its_call(anyio_backend: str) -> None:
+def test_a_handler_is_stopped_by_the_name_of_its_call_or_at_the_end(anyio_backend: str) -> None:
     async def program() -> None:
-        scopes, one, two = Scopes(), CancelScope(), CancelScope()
-        with scopes.handling(C1, one), scopes.handling(C2, two):
-            assert scopes.handles(C1)
-            scopes.fence(Fence(E1))
-            assert _cancelled(one, two) == [False, False], "the policy decides, not the epoch"
-            scopes.stop((C1,))
-            assert _cancelled(one, two) == [True, False]
-        assert not scopes.handles(C1)
+        scopes = Scopes()
+        one, other = CancelScope(), CancelScope()
+        with scopes.handling(C1, one):
+            with scopes.handling(C2, other):
+                assert scopes.handles(C1)
+                assert scopes.handles(C2)
+                scopes.fence(Fence(E1, (R1,)))
+                states = [(one.cancel_called, other.cancel_called)]
+                scopes.stop((C1,))
+                states.append((one.cancel_called, other.cancel_called))
+                scopes.end()
+                states.append((one.cancel_called, other.cancel_called))
+                assert states == [(False, False), (True, False), (True, True)]
+            assert not scopes.handles(C2)
         scopes.stop((C1, C2))
-        assert not two.cancel_called
 
     run(program, backend=anyio_backend)
 
 
-def test_all_are_told_of_a_hold_until_they_leave() -> None:
+def test_all_who_ask_are_told_of_holds_even_if_they_stop_asking() -> None:
     scopes, told = Scopes(), list[tuple[str, bool]]()
-    with scopes.pausing(lambda on: told.append(("a", on))):
-        with scopes.pausing(lambda on: told.append(("b", on))):
-            scopes.pause(on=True)
-        scopes.pause(on=False)
-    scopes.pause(on=True)
-    assert told == [("a", True), ("b", True), ("a", False)]
+    with scopes.pausing(lambda on: told.append(("one", on))):
+        with scopes.pausing(lambda on: told.append(("other", on))):
+            scopes.pause(True)
+        scopes.pause(False)
+    scopes.pause(True)
+    assert told == [("one", True), ("other", True), ("one", False)]
+
+
+def test_who_stops_asking_while_being_told_disturbs_nobody() -> None:
+    scopes, told = Scopes(), list[str]()
+
+    def leave(on: bool) -> None:
+        first.__exit__(None, None, None)
+        told.append("first")
+
+    first = scopes.pausing(leave)
+    with scopes.pausing(lambda _: told.append("second")):
+        first.__enter__()
+        with scopes.pausing(lambda _: told.append("third")):
+            scopes.pause(True)
+            scopes.pause(False)
+    assert told == ["second", "first", "third", "second", "third"]
+
+
+def test_a_session_tells_of_its_holds_in_their_tick(anyio_backend: str) -> None:
+    async def program() -> list[tuple[float, bool]]:
+        told = list[tuple[float, bool]]()
+        async with speaking(started(), sound()) as session:
+            await anyio.sleep(TICK)
+            with session.pausing(lambda on: told.append((anyio.current_time() / TICK, on))):
+                session.send_nowait(Hold())
+                await anyio.sleep(TICK)
+                session.send_nowait(Hold())
+                session.send_nowait(Release())
+            session.send_nowait(Hold())
+            with session.pausing(lambda on: told.append((anyio.current_time() / TICK, on))):
+                await anyio.sleep(TICK)
+                session.send_nowait(Interrupt())
+        return told
+
+    told = [(1, True), (2, False), (2, True), (3, False)]
+    assert run(program, backend=anyio_backend) == told
 
 
 def test_what_fails_leaves_nothing_behind(anyio_backend: str) -> None:
@@ -80,17 +125,5 @@ def test_what_fails_leaves_nothing_behind(anyio_backend: str) -> None:
         scopes.pause(on=True)
         assert not scopes.handles(C1)
         assert told == []
-
-    run(program, backend=anyio_backend)
-
-
-def test_the_end_stops_everything(anyio_backend: str) -> None:
-    async def program() -> None:
-        scopes, bound, handler = Scopes(), CancelScope(), CancelScope()
-        scopes.enter(bound, E1)
-        with scopes.handling(C1, handler):
-            scopes.end()
-        assert bound.cancel_called
-        assert handler.cancel_called
 
     run(program, backend=anyio_backend)

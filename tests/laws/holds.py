@@ -21,7 +21,17 @@ from realtime_core.frames import Frame, Hold, Interrupt, Release, Text
 from realtime_core.state import Pushed, Rang, State, Timer
 from tests.laws.model import Fact
 
-__all__ = ("Held", "begins", "due", "ends", "expected", "goes_on", "is_notice", "policy", "words_needed")
+__all__ = (
+    "Held",
+    "begins",
+    "due",
+    "ends",
+    "expected",
+    "goes_on",
+    "is_notice",
+    "policy",
+    "words_needed",
+)
 
 
 class Held(NamedTuple):

@@ -9,30 +9,35 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from realtime_core import holding, incoming, interruption, lifecycle, moment
+from realtime_core import holding, incoming, interruption, lifecycle, moment, negotiate
 from realtime_core.codec import CancelResponse, TruncateItem
+from realtime_core.config import SessionConfig
 from realtime_core.epoch import ItemId, ResponseId
 from realtime_core.events import (
     AudioOutput,
     Disconnected,
     Interrupted,
     Released,
+    ResponseDone,
     ResponseStarted,
 )
 from realtime_core.events import Held as HeldEvent
+from realtime_core.frames import Heard, Hold
 from realtime_core.moment import Moment
 from realtime_core.state import Fence, Pause, State, Timer
 from realtime_core.testing._author import SAMPLES_A_TICK
-from realtime_core.testing.timeline import Waits
+from realtime_core.testing.scripted import SCRIPTED
+from realtime_core.testing.timeline import Loses, Pushes, Says, Takes, Waits
 from tests.laws.holds import Held, begins, due, ends, expected, goes_on, is_notice
 from tests.laws.model import Fact, Rehearsal
 from tests.laws.sessions import Law, hold
-from tests.laws.stories import Story, catches, many, stories
+from tests.laws.stories import Story, audio, catches, many, stories
 from tests.laws.test_b_cancel import AsksInTurn, CancelsByName
 from tests.laws.test_b_heard import HearsTruly, KeepsWhatWasHeard, TruncatesToHeard
 from tests.laws.test_b_interrupt import Coalesces, Vacuous
 
 STORIES = stories(holds=True)
+R = ResponseId("r")
 BEFORE = (
     AsksInTurn,
     CancelsByName,
@@ -115,6 +120,7 @@ class IsDecided(Law):
     def see(self, fact: Fact) -> None:
         step = fact.step
         lost = step.after.conn != step.before.conn or step.after.phase.ending
+        self.in_time(step.before, step.given.at)
         if self.held is None:
             assert any(isinstance(event, HeldEvent) for event in step.events) is begins(fact)
             assert all(how == "cut" and why is None for how, why in ends(fact))
@@ -126,9 +132,10 @@ class IsDecided(Law):
         self.held = goes_on(self.held, fact) if begins(fact) or (self.held and not over) else None
 
     def rest(self, rehearsal: Rehearsal) -> None:
-        session = rehearsal.session
-        if self.held is not None:
-            assert session.at < due(session.state, self.held)[0] + 1e-9, "in time"
+        self.in_time(rehearsal.session.state, rehearsal.session.at)
+
+    def in_time(self, state: State, at: float) -> None:
+        assert self.held is None or at < due(state, self.held)[0] + 1e-9
 
 
 class CancelsOnConfirmation(Law):
@@ -235,7 +242,6 @@ class TestHold:
     def test_fault_cuts_at_the_onset(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(incoming, "hold", at_once)
         self.sees(IsDecided)
-        self.sees(CancelsOnConfirmation)
 
     def test_fault_purges_what_is_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
         begun = holding._begun
@@ -259,8 +265,14 @@ class TestHold:
     def test_fault_forgets_a_hold_with_its_connection(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """All of it turned out to be heard: the loss itself cuts nothing."""
         monkeypatch.setattr(lifecycle, "release_hold", lambda state, now, reason: state)
-        self.sees(EndsOnce)
+        said = (ResponseStarted(response=R), audio("r", 8))
+        done = Says((ResponseDone(response=R, status="completed"),))
+        heard = Pushes(Heard(ItemId("r-0"), 8))
+        timeline = (Says(said), Takes(3), Pushes(Hold()), done, heard, Loses())
+        with pytest.raises(AssertionError):
+            hold(EndsOnce, Story(negotiate(SCRIPTED, SessionConfig()).unwrap(), timeline))
 
     def test_fault_never_decides(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def lazy(state: State, now: Moment, timer: Timer, after: float) -> State:
@@ -327,4 +339,3 @@ class TestHold:
 
         monkeypatch.setattr(interruption, "played", running_on)
         catches(EstimatesWhatSounds.law, STORIES)
-

@@ -368,11 +368,11 @@ class Watched(Fold):
 
     def give(self, given: Input) -> Any:
         known, asked = repr(self.state), repr(given)
-        before = self.state
+        before, mine = self.state, len(self.steps)
         refusal = super().give(given)
         assert (repr(before), repr(given)) == (known, asked), "nothing given was changed"
         again = step(self.codec, before, given)
-        first = Transition(self.steps[-1].after, self.steps[-1].effects, refusal)
+        first = Transition(self.steps[mine].after, self.steps[mine].effects, refusal)
         assert repr(again) == repr(first), "the same twice"
         return refusal
 

@@ -9,8 +9,8 @@ from realtime_core import Heard, Interrupt, SpeechStarted, SpeechStopped
 from realtime_core.state import Input, Transition
 from realtime_core.testing.fold import Fold
 from realtime_core.testing.picture import picture
-from tests.core.short import I1, I2, R1, SECOND, opened, say, sound, started
 from tests.barge_in import PICTURE, drawn
+from tests.core.short import I1, I2, R1, SECOND, opened, say, sound, started
 
 
 def steps(session: Fold) -> list[tuple[Input, Transition]]:
