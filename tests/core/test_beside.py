@@ -42,7 +42,7 @@ def test_what_one_raises_comes_out_as_it_was_raised(
 
     async def program() -> None:
         async with no_leaks():
-            with pytest.raises(LookupError) as raised:
+            with pytest.raises(LookupError) as raised:  # noqa: PT012 - the block is what is tested
                 async with opened() as tasks:
                     if where == "block":
                         tasks.start_soon(anyio.sleep_forever)
@@ -64,7 +64,7 @@ def test_several_failures_come_out_together(anyio_backend: str) -> None:
             raise OSError("another")
 
     async def program() -> None:
-        with pytest.raises(ExceptionGroup) as raised:
+        with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 - the block is what is tested
             async with together() as tasks:
                 tasks.start_soon(fail, 1, LookupError("one"))
                 tasks.start_soon(fail_too)

@@ -49,7 +49,7 @@ def failing(problem: Exception) -> Provider[Any]:
     async def dial(plan: Plan) -> AsyncGenerator[Link]:
         async with scripted(Peer.drain).dial(plan) as link:
             raise problem
-            yield link  # type: ignore[unreachable]
+            yield link
 
     return replace(scripted(Peer.drain), dial=dial)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from realtime_core import (
     SpeechStarted,
     UserTranscript,
     driver,
+    machine,
     open_session,
 )
 from realtime_core.guard import Guard, broken
@@ -132,9 +134,11 @@ def test_the_last_transitions_are_kept_and_the_broken_ones_counted() -> None:
     assert passed[-1].broken == "2: each rise is fenced and announced"
 
 
-def defective(monkeypatch: pytest.MonkeyPatch, spoil: Any) -> None:
+def defective(
+    monkeypatch: pytest.MonkeyPatch, spoil: Callable[[State, Input, Transition], Transition]
+) -> None:
     """Plant a defect: what the machine decides is spoilt before the driver does it."""
-    step = driver.step
+    step = machine.step
 
     def spoilt(codec: Any, state: State, given: Input) -> Transition:
         return spoil(state, given, step(codec, state, given))

@@ -27,13 +27,13 @@ from realtime_core import (
     Unavailable,
     UserTranscript,
 )
-from realtime_core.codec import CancelResponse, Command, TruncateItem
+from realtime_core.codec import CancelResponse, Command, Outgoing, TruncateItem
 from realtime_core.config import Authority
 from realtime_core.events import Status
 from realtime_core.schedule import Recurs
 from realtime_core.state import Pause, Timer
 from realtime_core.testing.fold import Fold
-from realtime_core.testing.scripted import SCRIPTED
+from realtime_core.testing.scripted import SCRIPTED, Greeting
 from tests.core.short import (
     C1,
     I1,
@@ -56,6 +56,12 @@ from tests.core.short import (
 )
 
 HALF = SECOND // 2
+
+
+def commands(session: Fold) -> list[Outgoing | Greeting]:
+    return [one for one in sent(session) if isinstance(one, Command)]
+
+
 NOTICE = Interrupted(cause="provider")
 POLICY = TwoPhase(confirm_ms=1_000, confirm_words=2, deadline_ms=3_000)
 MUTE = replace(SCRIPTED, user_transcripts=False)
@@ -89,7 +95,7 @@ def said(text: str, item: str | None = None, *, final: bool = False) -> UserTran
 
 def outcome(session: Fold) -> RealtimeEvent | None:
     """Give how a hold ended, if it did."""
-    ends = of(Interrupted, taken_events := taken(session)) or of(Released, taken_events)
+    ends = [event for event in taken(session) if isinstance(event, Interrupted | Released)]
     assert len(ends) <= 1
     assert bool(ends) is (session.state.holding is None)
     assert bool(ends) is (Timer.HOLD not in session.state.due)
@@ -174,7 +180,7 @@ def test_what_lasts_is_confirmed_by_its_length() -> None:
     assert isinstance(event, Interrupted)
     assert (event.cause, event.confirmed, event.epoch) == ("provider", "duration", 1)
     assert [(part.item, part.samples) for part in event.heard] == [(I1, HALF)]
-    assert of(Command, sent(session)) == [CancelResponse(R1), TruncateItem(I1, HALF, SECOND)]
+    assert commands(session) == [CancelResponse(R1), TruncateItem(I1, HALF, SECOND)]
     assert session.state.barrier
 
 
@@ -218,7 +224,7 @@ def test_a_short_sound_is_released_where_words_are_not_waited_for() -> None:
         event = outcome(session)
         assert isinstance(event, Released)
         assert (event.reason, event.partial, event.epoch) == ("ended", False, 0)
-        assert of(Command, sent(session)) == []
+        assert commands(session) == []
 
 
 def test_after_a_short_sound_words_may_still_come() -> None:
@@ -385,7 +391,7 @@ def test_what_the_provider_cut_is_not_cancelled_again(named: Any, local: bool) -
     say(session, Interrupted(cause="provider", response=named))
     session.push(Interrupt(cause="local")) if local else say(session, said("One two"))
     assert isinstance(outcome(session), Interrupted)
-    assert of(Command, sent(session)) == [TruncateItem(I1, HALF, SECOND)]
+    assert commands(session) == [TruncateItem(I1, HALF, SECOND)]
     assert not session.state.barrier, "there is no answer to wait for"
     say(session, started(R2))
     assert names(taken(session)) == ["ResponseStarted"]

@@ -168,7 +168,7 @@ def test_a_sink_that_cannot_pause_ends_its_piece_and_gets_no_more(
             assert sink.heard() == 2 * SLICE
             session.send_nowait(Interrupt() if cut else Release())
             await listener.speaker.drained()
-            assert listener.session.epoch == cut
+            assert listener.session.epoch == int(cut)
             assert known(session) == {I1: 2 * SLICE if cut else SECOND}
 
     run(program, backend=anyio_backend)

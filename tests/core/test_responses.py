@@ -348,7 +348,8 @@ def test_the_end_of_the_events_ends_all_answers(anyio_backend: str) -> None:
         """Two answers, of which one ends."""
 
         def __init__(self) -> None:
-            self._left = [started(), started(R3), done(), Disconnected(reason="", clean=True)]
+            end = Disconnected(reason="", clean=True)
+            self._left: list[RealtimeEvent] = [started(), started(R3), done(), end]
 
         async def __anext__(self) -> RealtimeEvent:
             await anyio.lowlevel.checkpoint()

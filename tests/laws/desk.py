@@ -72,6 +72,8 @@ class Desk:
         """Continuations asked for."""
         self.pending = 0
         """Of these, those whose turn had not come when the session closed."""
+        self.superseded = 0
+        """Of these, those that an answer of the provider's own came before."""
         self.stopped = dict[CallId, float]()
         """When a handler that ran was told to stop."""
         self.reported = dict[CallId, list[tuple[float, bool]]]()
@@ -247,6 +249,9 @@ class Desk:
                     for call in event.calls:
                         told = given.at, number_of(call) in self.running
                         self.reported.setdefault(call, []).append(told)
+                case Emit(event=ResponseStarted(request=None)):
+                    self.superseded += self.pending
+                    self.pending = 0
                 case Stop():
                     runs = [call for call in effect.calls if number_of(call) in self.running]
                     self.stopped.update(dict.fromkeys(runs, given.at))

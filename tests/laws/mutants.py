@@ -33,6 +33,7 @@ _B_CANCEL = "tests/laws/test_b_cancel.py::Test"
 _B_HEARD = "tests/laws/test_b_heard.py::Test"
 _B_LIVE = "tests/laws/test_b_live.py::Test"
 _B_PLAYBACK = "tests/laws/test_b_playback.py::Test"
+_B_TWO_PHASE = "tests/laws/test_b_two_phase.py::Test"
 _C_TOOLS = "tests/laws/test_c_tools.py::Test"
 _D_INPUT = "tests/laws/test_d_input.py::Test"
 _D_OUTPUT = "tests/laws/test_d_output.py::Test"
@@ -182,8 +183,8 @@ _MACHINE = (
     Mutant(
         "a request outlives the connection it was sent over",
         "interruption.py",
-        "barrier=False, ledger=replace(state.ledger, requests=()))",
-        "barrier=False)",
+        "ledger = replace(state.ledger, requests=())",
+        "ledger = state.ledger",
         _B_CANCEL + "OneAtATime",
         "15",
     ),
@@ -745,6 +746,57 @@ _TOOLS = (
     ),
 )
 
+_FLOOR = (
+    Mutant(
+        "a tool's result makes the model talk into what the user is saying",
+        "requests.py",
+        "and not (wish.continues and state.listening)",
+        "",
+        _C_TOOLS + "Floor",
+        "15",
+    ),
+    Mutant(
+        "what waited for the user to be silent waits for ever",
+        "requests.py",
+        "return release(disarm(replace(state, listening=False), now, Timer.TURN), now)",
+        "return disarm(replace(state, listening=False), now, Timer.TURN)",
+        _C_TOOLS + "Floor",
+        "15",
+    ),
+    Mutant(
+        "a cough that ends in time cuts the answer",
+        "holding.py",
+        "    if len(event.text.split()) >= needed:",
+        "    if len(event.text.split()) >= 0:",
+        _B_TWO_PHASE + "Hold",
+        "13",
+    ),
+    Mutant(
+        "a hold that nobody confirms lasts for ever",
+        "holding.py",
+        '    return release_hold(state, now, "deadline")',
+        "    return state",
+        _B_TWO_PHASE + "Hold",
+        "13",
+    ),
+    Mutant(
+        "each new onset prolongs the hold",
+        "holding.py",
+        "onset = known.onset if known.speaking else now.at",
+        "onset = now.at",
+        _B_TWO_PHASE + "Hold",
+        "13",
+    ),
+    Mutant(
+        "it is not said that the provider had cut what is released",
+        "holding.py",
+        "reason=reason, partial=holding.partial",
+        "reason=reason, partial=False",
+        _B_TWO_PHASE + "Hold",
+        "13",
+    ),
+)
+
 _PLAYBACK = (
     Mutant(
         "the stale compare is left out at the write",
@@ -812,4 +864,4 @@ _PLAYBACK = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_MACHINE, *_OUTLET, *_LANES, *_DRIVER, *_TOOLS, *_PLAYBACK)
+MUTANTS: tuple[Mutant, ...] = (*_MACHINE, *_OUTLET, *_LANES, *_DRIVER, *_TOOLS, *_FLOOR, *_PLAYBACK)

@@ -11,13 +11,14 @@ import anyio
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from returns.result import Success
 
 from realtime_core import doors, incoming, interruption, lifecycle, machine, requests
 from realtime_core import tools as tooling
 from realtime_core.epoch import CallId, ResponseId
-from realtime_core.events import ToolCall
+from realtime_core.events import SpeechStarted, SpeechStopped, ToolCall
 from realtime_core.frames import CreateResponse, ToolResult
 from realtime_core.scopes import Scopes
 from realtime_core.state import State
@@ -26,6 +27,7 @@ from realtime_core.testing.sweep import Matches
 from realtime_core.tools import Answerer, Tool, tool
 from realtime_core.turn import put_call
 from tests.core.calling import answered, wanted
+from tests.core.short import TOOLS, call, done, of, opened, say, sent, started
 from tests.laws.call_laws import (
     LAWS,
     at_once,
@@ -44,6 +46,7 @@ from tests.laws.scenarios import PUMPS
 from tests.laws.stories import BACKENDS, catches
 
 DAYS = days()
+DOINGS = st.sampled_from(["speak", "stop", "ask", "result", "wait"])
 both = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -385,3 +388,49 @@ class TestTogether:
         breaks(one_continuation)
         with pytest.raises(AssertionError):
             live_by_the_model(faulty=True)
+
+
+class TestFloor:
+    """What continues after a tool's result never talks over the user, and is not forgotten."""
+
+    @staticmethod
+    def law(doings: list[str]) -> None:
+        session = opened(tools=TOOLS)
+        speaks, number, waiting = False, 0, list[CallId]()
+        for doing in [*doings, "stop", "result", "result", "result", "wait"]:
+            number += 1
+            match doing:
+                case "speak" if not speaks:
+                    speaks = True
+                    say(session, SpeechStarted())
+                case "stop" if speaks:
+                    speaks = False
+                    say(session, SpeechStopped())
+                case "ask" if not speaks:
+                    response = ResponseId(f"r{number}")
+                    asked = call(CallId(f"c{number}"), response=response)
+                    say(session, started(response), asked, done(response))
+                    waiting.append(asked.call)
+                case "result" if waiting:
+                    assert session.push(ToolResult(waiting.pop(0), "12 degrees")) is None
+                case "wait":
+                    session.wait(60.0)
+                case _:
+                    pass
+            while creates := of(CreateResponse, sent(session)):
+                assert not speaks, "it waits until the user has spoken"
+                (create,) = creates
+                born = ResponseId(f"r{number} {create.request}")
+                say(session, started(born, create.request), done(born))
+        assert session.state.ledger.requests == ()
+
+    @given(doings=st.lists(DOINGS, max_size=12))
+    def test_sequences(self, doings: list[str]) -> None:
+        self.law(doings)
+
+    @pytest.mark.parametrize("fault", ["user_speaks", "user_silent"])
+    def test_fault(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (incoming, lifecycle):
+            if hasattr(module, fault):
+                monkeypatch.setattr(module, fault, lambda state, now: state)
+        catches(self.law, st.lists(DOINGS, max_size=12))
