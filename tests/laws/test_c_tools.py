@@ -396,9 +396,9 @@ class TestFloor:
     @staticmethod
     def law(doings: list[str]) -> None:
         session = opened(tools=TOOLS)
-        speaks, number, waiting = False, 0, list[CallId]()
-        for doing in [*doings, "stop", "result", "result", "result", "wait"]:
-            number += 1
+        speaks, waiting = False, list[CallId]()
+        doings = [*doings, "stop", "result", "result", "result", "wait"]
+        for number, doing in enumerate(doings):
             match doing:
                 case "speak" if not speaks:
                     speaks = True
