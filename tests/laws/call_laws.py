@@ -66,10 +66,13 @@ def nothing_after_its_end(desk: Desk) -> None:
 def policy_holds(desk: Desk) -> None:
     """25. Who is stopped, who may end, whose result is kept; reported when the handler has left."""
     grace = desk.day.grace * TICK
+    returned = desk.returned(ToolCall)
     for call, outcome in desk.outcomes.items():
         number = number_of(call)
         policy = desk.errand(number).policy
         asked, ended = desk.epochs[call]
+        if outcome == "cancelled" and call in returned:
+            assert policy == "cancel" or call in desk.taken_back
         if outcome == "kept":
             assert (policy, asked < ended) == ("detach", True)
         if outcome == "sent" and policy != "finish":

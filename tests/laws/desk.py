@@ -74,6 +74,8 @@ class Desk:
         """Of these, those whose turn had not come when the session closed."""
         self.superseded = 0
         """Of these, those that an answer of the provider's own came before."""
+        self.taken_back = set[CallId]()
+        """Calls that the provider has cancelled."""
         self.stopped = dict[CallId, float]()
         """When a handler that ran was told to stop."""
         self.reported = dict[CallId, list[tuple[float, bool]]]()
@@ -208,6 +210,7 @@ class Desk:
             case "sound" if self._open:
                 self.say(audio(self._open[-1], 10))
             case "take back":
+                self.taken_back.add(self._known(k))
                 self.say(ToolCallCancelled(calls=(self._known(k),)))
             case "again" if self._open and self._ids:
                 self.say(self._wanted(number_of(self._known(k))))

@@ -44,7 +44,8 @@ __all__ = (
     "stories",
 )
 
-many = settings(max_examples=max(75, settings().max_examples))
+_LEAST = 1_000 if os.environ.get("REALTIME_LAWS") == "mutants" else 75
+many = settings(max_examples=max(_LEAST, settings().max_examples))
 """For laws that are cheap to try."""
 
 SEEDS = range(5) if os.environ.get("REALTIME_LAWS") == "deep" else range(1)

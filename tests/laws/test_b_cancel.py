@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from realtime_core import incoming, interruption, moment, requests, turn
 from realtime_core.codec import CancelResponse
 from realtime_core.epoch import Epoch, ResponseId
-from realtime_core.events import ResponseStarted
-from realtime_core.frames import CreateResponse
+from realtime_core.errors import Unavailable
+from realtime_core.events import Error, ResponseStarted
+from realtime_core.frames import CreateResponse, Text
 from realtime_core.moment import Moment
 from realtime_core.state import Phase, State
 from realtime_core.testing import PointsFailed, every_point
+from tests.core.short import of, opened, say, sent
 from tests.laws.model import Fact, Rehearsal, is_explicit
 from tests.laws.scenarios import PUMPS
 from tests.laws.sessions import Law, hold, live_by
@@ -156,6 +158,16 @@ class TestOneAtATime:
 
     def test_machine(self) -> None:
         live_by(AsksInTurn)
+
+    def test_a_refused_request_makes_way_at_once(self) -> None:
+        session = opened()
+        for text in ("One?", "Two?"):
+            session.push(Text(text))
+        (first,) = of(CreateResponse, sent(session))
+        refused = Unavailable(what="Not now.")
+        say(session, Error(error=refused, recoverable=True, request=first.request))
+        (second,) = of(CreateResponse, sent(session))
+        assert second.request != first.request
 
     @staticmethod
     def holds(exchange: Exchange) -> None:

@@ -143,9 +143,11 @@ class CancelsOnConfirmation(Law):
 
     def __init__(self) -> None:
         self.cut = set[ResponseId]()
+        self.partial = False
 
     def see(self, fact: Fact) -> None:
         step = fact.step
+        live = fact.before.open - fact.before.fenced
         if isinstance(fact.said, ResponseStarted) and fact.said.response in fact.cancels:
             return
         for rise in fact.rises:
@@ -159,6 +161,12 @@ class CancelsOnConfirmation(Law):
         if agreed and is_notice(fact) and step.after.holding is not None:
             named = fact.said.response if fact.said is not None else None
             self.cut |= fact.before.open if named is None else {named}
+            self.partial = True
+        if isinstance(fact.said, ResponseDone) and fact.said.status in {"cancelled", "interrupted"}:
+            self.partial |= step.before.holding is not None and fact.said.response in live
+        for event in step.events:
+            assert not isinstance(event, Released) or event.partial is self.partial
+        self.partial &= step.after.holding is not None
 
 
 class TruncatesOnce(Law):

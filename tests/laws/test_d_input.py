@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -14,17 +15,20 @@ from realtime_core import (
     PCM_24K,
     Audio,
     AudioFormat,
+    AuthFailed,
     ClearAudio,
     Close,
     CommitAudio,
     Dropped,
     Frame,
     Lanes,
+    RealtimeError,
     RealtimeException,
     RealtimeSession,
     SessionClosed,
     SessionConfig,
     Slide,
+    Spaced,
     Suspend,
     Text,
     Video,
@@ -40,6 +44,7 @@ from realtime_core.testing import TICK, Injection, PointsFailed, every_point, no
 from realtime_core.testing.scripted import Peer, scripted
 from tests.laws.inputs import Input, inputs, mark, pushed, tapped
 from tests.laws.lane_model import SLIDES, LanesAgainstModel, against_the_model, sees
+from tests.laws.scenarios import PUMPS, cut
 from tests.laws.stories import BACKENDS, catches
 
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -88,6 +93,38 @@ class TestInOrder:
 
         run(program, backend=backend)
         assert [frame for _, frame in handed] == [*frames, Close()]
+
+    @staticmethod
+    async def overtaking(point: Injection) -> None:
+        """Frames wait for a connection that was lost; at one instant a last one is pushed."""
+        handed = list[tuple[float, Outgoing]]()
+        *frames, last = (Text(str(number), turn="context") for number in range(8))
+        taken = list[Text]()
+
+        async def breaks(peer: Peer) -> None:
+            if peer.conn:
+                await peer.drain()
+            await peer.welcome()
+            cut(peer)
+
+        config = SessionConfig(retry=Spaced(2 * TICK))
+        async with open_session(tapped(scripted(breaks, buffer=0), handed), config) as session:
+            await anyio.sleep(TICK)
+            for frame in frames:
+                session.send_nowait(frame)
+
+            def push() -> None:
+                with suppress(RealtimeException):
+                    session.send_nowait(last)
+                    taken.append(last)
+
+            point.arm(push)
+            await anyio.sleep(8 * TICK)
+        assert [frame for _, frame in handed] == [*frames, *taken, Close()]
+
+    @both
+    def test_every_instant(self, backend: str) -> None:
+        assert every_point(self.overtaking, backend=backend, tasks=PUMPS) > 10
 
     def test_fault_one_lane_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         take = Inlet.take
@@ -269,6 +306,32 @@ class TestDeclaredPush:
 
         monkeypatch.setattr(Inlet, "put", sliding)
         catches(self.law, self.SUSPENDING)
+
+    @both
+    def test_a_push_that_waits_is_told_of_the_end(self, backend: str) -> None:
+        async def breaks(peer: Peer) -> None:
+            await anyio.sleep(4 * TICK)
+            raise RealtimeException(AuthFailed(what="The key was withdrawn."))
+
+        async def program() -> list[RealtimeError]:
+            refused = list[RealtimeError]()
+
+            async def push(session: RealtimeSession[Frame]) -> None:
+                try:
+                    while True:
+                        await session.send(Text("x" * 65_536, turn="context"))
+                except RealtimeException as raised:
+                    refused.append(raised.error)
+
+            config = SessionConfig(lanes=Lanes(control=Suspend(cap=1)))
+            with suppress(RealtimeException):
+                async with open_session(scripted(breaks, buffer=0), config) as session:
+                    with anyio.move_on_after(64 * TICK):
+                        await push(session)
+            return refused
+
+        (error,) = run(program, backend=backend)
+        assert isinstance(error, SessionClosed)
 
     @staticmethod
     async def closing(point: Injection) -> None:
