@@ -166,8 +166,8 @@ class TestOneAtATime:
         (first,) = of(CreateResponse, sent(session))
         refused = Unavailable(what="Not now.")
         say(session, Error(error=refused, recoverable=True, request=first.request))
-        (second,) = of(CreateResponse, sent(session))
-        assert second.request != first.request
+        seconds = of(CreateResponse, sent(session))
+        assert [create.request != first.request for create in seconds] == [True]
 
     @staticmethod
     def holds(exchange: Exchange) -> None:
