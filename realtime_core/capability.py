@@ -58,6 +58,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """An item nobody heard can be removed from the provider's context."""
     one_response: bool = True
     """At most one response is open at a time; a further create waits."""
+    side_responses: bool = False
+    """An answer outside the conversation can run beside another."""
     update: bool = False
     """The configuration can change while the session runs."""
     history: bool = False

@@ -7,7 +7,7 @@ gates them.
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from returns.result import Result
@@ -25,14 +25,43 @@ __all__ = (
     "Coded",
     "Command",
     "DeleteItem",
+    "Media",
     "Outgoing",
     "Resume",
     "TruncateItem",
     "Wire",
+    "as_message",
 )
 
-Wire = str | bytes
-"""One message of the provider's protocol, as it stands on the wire."""
+
+class Media(msgspec.Struct, frozen=True, gc=False):
+    """Sound or a picture that travels beside the messages, on a track of its own.
+
+    Its length is that of its data, in bytes.
+    """
+
+    kind: Literal["audio", "video"]
+    data: bytes
+    """Whole samples, PCM16 mono at the plan's rate; or one encoded picture.
+
+    Sound of no samples, sent, is a mark: what follows waits until the sound before it is on its
+    way. A message that speaks of that sound (commit, end of an utterance) goes behind one.
+    """
+    at: int = 0
+    """Samples before it in the received sound, those that were dropped unread included."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+Wire = str | bytes | Media
+"""One message of the provider's protocol as it stands on the wire, or a piece of a track."""
+
+
+def as_message(wire: Wire) -> str | bytes:
+    """Give a wire as a message: for who has no tracks, a piece of one is bytes like any others."""
+    return wire.data if isinstance(wire, Media) else wire
+
 
 S = TypeVar("S")
 
@@ -86,12 +115,13 @@ class Codec(Protocol[S]):
     """One provider's dialect; `S` is its state, an immutable value.
 
     A codec may rely on: `greet` first on each connection; only frames its capabilities allow;
-    `CreateResponse` never while a response is open where `one_response` holds. It must: name every
-    response and item in its events (minting ids where the wire has none), emit `ResponseStarted`
-    before anything else of a response and one `ResponseDone` at its end, emit `Connected` (with an
-    empty `session_id`) once the provider has acknowledged the session, turn a provider's
-    interruption notice into `Interrupted(cause="provider")`, and answer any bytes with events, an
-    `Unknown` event or one error.
+    `CreateResponse` never while a response is open where `one_response` holds, unless either is
+    outside the conversation. It must: name every response and item in its events (minting ids where
+    the wire has none), emit `ResponseStarted` before anything else of a response and one
+    `ResponseDone` at its end, emit `Connected` (with an empty `session_id`) once the provider has
+    acknowledged the session, turn a provider's interruption notice into
+    `Interrupted(cause="provider")`, and an answer "not active" to a cancel into one that names the
+    response, and answer any bytes with events, an `Unknown` event or one error.
     """
 
     def greet(self, plan: Plan, resume: Resume | None) -> Coded[S]:

@@ -321,6 +321,7 @@ class Driver:
     async def _talk(self, line: Line, link: Link) -> None:
         async with anyio.create_task_group() as both:
             line.talk = both.cancel_scope
+            line.straight = getattr(link, "offer", None)
             self.feed(Linked(at=self.clock(), conn=line.conn))
             both.start_soon(self._send, line, link)
             await self._receive(line.conn, link)
@@ -337,8 +338,10 @@ class Driver:
                 assert line.talk is not None  # noqa: S101 - set before this pump starts
                 line.talk.cancel()
                 return
+            elif (left := self.doors.next_picture()) is None:
+                await line.filled.wait()
             else:
-                with anyio.move_on_after(self.doors.next_picture()):
+                with anyio.move_on_after(left):
                     await line.filled.wait()
 
     async def _receive(self, conn: int, link: Link) -> None:

@@ -35,6 +35,8 @@ __all__ = (
     "Held",
     "Interrupted",
     "Kind",
+    "RateLimit",
+    "RateLimits",
     "RealtimeEvent",
     "Reconnected",
     "Released",
@@ -130,6 +132,23 @@ class SessionEnding(Event, frozen=True, kw_only=True, tag=_snake):
 
     left: float | None = None
     """Seconds left, where the provider says so."""
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """One limit of the provider: how much of it is left, and when it is whole again."""
+
+    name: str
+    """What is limited, in the provider's word: requests, tokens."""
+    limit: float
+    remaining: float
+    reset_seconds: float
+    """Seconds until `remaining` is `limit` again."""
+
+
+class RateLimits(Event, frozen=True, kw_only=True, tag=_snake):
+    """What the provider's limits leave to be used."""
+
+    limits: tuple[RateLimit, ...]
 
 
 class ResumptionHandle(Event, frozen=True, kw_only=True, tag=_snake):
@@ -241,12 +260,30 @@ class Unknown(Event, frozen=True, kw_only=True, tag=_snake):
 # --- settling ---------------------------------------------------------------------------------
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What a response or a transcript cost: tokens, with the part that was audio, or seconds."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cached_tokens: int = 0
+    input_image_tokens: int = 0
+    seconds: float = 0.0
+    """Audio that is billed by its length."""
+
+
 class UserTranscript(_Settling, frozen=True, kw_only=True, tag=_snake):
-    """What the user said so far (replaces the earlier partial of the item), or finally."""
+    """What the user said so far (replaces the earlier partial of the item), or finally.
+
+    The first of an item, even without text, says where in the conversation its words belong.
+    """
 
     text: str
     final: bool
     participant: str | None = None
+    usage: Usage | None = None
+    """What writing it down cost, with the final."""
 
 
 class AudioInput(_Settling, frozen=True, kw_only=True, tag=_snake):
@@ -261,16 +298,6 @@ class ConversationItem(_Settling, frozen=True, kw_only=True, tag=_snake):
     """An entry of the conversation: message, tool call or tool result."""
 
     message: Message
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """What one response cost, in tokens, with the part that was audio."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_audio_tokens: int = 0
-    cached_tokens: int = 0
 
 
 class ResponseDone(_Settling, frozen=True, kw_only=True, tag=_snake):
@@ -343,6 +370,7 @@ RealtimeEvent = (
     Connected
     | Reconnected
     | SessionEnding
+    | RateLimits
     | ResumptionHandle
     | Disconnected
     | SpeechStarted

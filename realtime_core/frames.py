@@ -7,12 +7,13 @@ a lane.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import msgspec
 
 from .audio.format import PCM_24K, AudioFormat
-from .config import SessionConfig
+from .config import Message, SessionConfig
 from .epoch import CallId, ItemId, RequestId
 
 __all__ = (
@@ -101,11 +102,22 @@ class ClearAudio(_Frame, frozen=True, gc=False):
 
 
 class CreateResponse(_Frame, frozen=True):
-    """Ask for an answer now; waits its turn where the provider allows one at a time."""
+    """Ask for an answer now; waits its turn where the provider allows one at a time.
+
+    One outside the `conversation` waits for no other (capability `side_responses`): it reads the
+    conversation, or `input` in its place, and leaves no trace in it.
+    """
 
     instructions: str = ""
     request: RequestId = RequestId("")
     """Names the request; the session mints one where it is empty."""
+    modalities: tuple[Literal["audio", "text"], ...] = ()
+    """In what the answer is given; empty: as the session says."""
+    conversation: Literal["auto", "none"] = "auto"
+    input: tuple[Message, ...] = ()
+    """What is read instead of the conversation; only with conversation "none"."""
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Kept with the answer by a provider that keeps such labels."""
 
 
 class UpdateSession(_Frame, frozen=True):

@@ -44,7 +44,7 @@ from .heard import add_words
 from .holding import confirm, hold, hold_cut, speech_stopped, weigh
 from .interruption import end_calls, interrupt, passed, settle
 from .lifecycle import connected, lost
-from .moment import Moment, arm, count, emit, remember, tell
+from .moment import Moment, arm, count, emit, forgo, played, remember, reserve, tell
 from .requests import (
     continue_tools,
     settle_request,
@@ -54,7 +54,7 @@ from .requests import (
     user_speaks,
 )
 from .state import Lost, State, Timer
-from .turn import Call, Item, Response, put_call, put_item, put_response
+from .turn import Call, Item, Response, put_call, put_item, put_response, running
 
 __all__ = ("judge",)
 
@@ -105,7 +105,8 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
         epoch = Epoch(state.epoch - 1) if ghost else state.epoch
         event = replace(event, request=None)
     stale = epoch < state.epoch
-    response = Response(epoch, state.conn, fenced=stale)
+    side = wish is not None and wish.side
+    response = Response(epoch, state.conn, fenced=stale, side=side)
     state = replace(state, ledger=put_response(state.ledger, id, response))
     if not stale:
         emit(state, now, event)
@@ -122,7 +123,7 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
 def _goes_on(state: State) -> bool:
     """Tell whether the provider, by itself, takes up the result of a tool, and not a new turn."""
     ledger = state.ledger
-    newest = list(ledger.responses.values())[-1:]
+    newest = [response for response in ledger.responses.values() if not response.side][-1:]
     answered = any(ledger.calls[id].outcome == "sent" for last in newest for id in last.calls)
     return answered and state.plan.capabilities.tool_reply == "automatic"
 
@@ -178,6 +179,8 @@ def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> 
         words = add_words(item.words, event.text, span)
     item = replace(item, words=words, spoken=item.spoken or spoken)
     state = replace(state, ledger=put_item(state.ledger, event.item, item))
+    if response.side:
+        return state
     return remember(state, Message("assistant", words.text, item=event.item))
 
 
@@ -198,6 +201,8 @@ def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
     if response.fenced:
         return count(state, "fenced event")
     emit(state, now, event)
+    if response.side:
+        return state
     message = Message("tool_call", event.arguments, call=event.call, name=event.name)
     emit(state, now, ConversationItem(response=event.response, item=event.item, message=message))
     return remember(state, message)
@@ -230,8 +235,10 @@ def _speech_stopped(state: State, now: Moment, event: SpeechStopped) -> State:
 
 def _notice(state: State, now: Moment, event: Interrupted) -> State:
     """Follow the provider, unless it speaks of a response that is past."""
-    named = state.ledger.responses.get(event.response) if event.response is not None else None
-    if event.response is None or (named is not None and named.epoch == state.epoch):
+    at = played(state, now.at)
+    if event.response is None or event.response in running(
+        state.ledger, state.epoch, now.delivered, at
+    ):
         if state.plan.config.turn_detection.two_phase is not None:
             state = hold_cut(state, now, event.response)
         else:
@@ -243,8 +250,9 @@ def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
     emit(state, now, event)
     state = weigh(state, now, event)
     if not event.final:
-        return state
+        return state if event.item is None else reserve(state, event.item)
     if not event.text:
+        state = forgo(state, event.item)
         return user_silent(state, now) if Timer.TURN in state.due else state
     message = Message("user", event.text, item=event.item)
     emit(state, now, ConversationItem(item=event.item, message=message))

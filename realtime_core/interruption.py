@@ -206,6 +206,8 @@ def _repair(
             ledger = put_response(state.ledger, id, replace(response, cancelled=True))
             state = replace(state, ledger=ledger)
     for part in heard:
+        if state.ledger.responses[part.response].side:
+            continue
         if part.samples == 0 and able.delete:
             state, _ = tell(state, now, DeleteItem(part.item))
         elif 0 < part.samples < part.received and able.truncate:
@@ -278,8 +280,10 @@ def settle_stale(state: State, now: Moment) -> State:
 def settle_all(state: State, now: Moment, status: Status, error: RealtimeError | None) -> State:
     """Close every open response, request and call, for a connection that is gone."""
     ledger = replace(state.ledger, requests=())
-    state = replace(state, barrier=False, listening=False, ledger=ledger)
-    state = disarm(state, now, Timer.TURN)
+    state = replace(
+        state, barrier=False, listening=False, ledger=ledger, history=state.conversation
+    )
+    state = disarm(disarm(state, now, Timer.TURN), now, Timer.ENDING)
     for id in open_responses(state.ledger):
         state = settle(state, now, id, status, error=error, by_provider=False)
     return void_calls(state, now, status)

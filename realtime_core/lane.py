@@ -172,10 +172,23 @@ class Inlet:
             self.drops.append(Drop(name, reason, count, ms if name == "audio" else 0.0))
             self.room.give()
 
-    def _count(self, name: LaneName, **change: int) -> None:
-        balance = self.balances[name]
-        self.balances[name] = balance._replace(
-            **{field: getattr(balance, field) + by for field, by in change.items()}
+    def _count(
+        self,
+        name: LaneName,
+        *,
+        offered: int = 0,
+        sent: int = 0,
+        dropped: int = 0,
+        refused: int = 0,
+        waiting: int = 0,
+    ) -> None:
+        before = self.balances[name]
+        self.balances[name] = Balance(
+            before.offered + offered,
+            before.sent + sent,
+            before.dropped + dropped,
+            before.refused + refused,
+            before.waiting + waiting,
         )
 
 

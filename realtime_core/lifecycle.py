@@ -13,7 +13,7 @@ from returns.maybe import Some
 
 from .codec import Resume
 from .errors import RealtimeError, TimedOut, Unavailable
-from .events import Connected, Disconnected, Dropped, Reconnected
+from .events import Connected, Disconnected, Dropped, Reconnected, SessionEnding
 from .frames import Close
 from .holding import decide, release_hold
 from .interruption import interrupt, report_left, report_overdue, settle_all, settle_stale
@@ -26,6 +26,8 @@ __all__ = ("begin", "close", "connected", "linked", "lost", "rang", "shed")
 
 _REPORT_EVERY = 1.0
 """Seconds between reports of the same kind of drop."""
+_NOTICE = 60.0
+"""Seconds ahead of a provider's own limit, or half of a limit that is short."""
 
 
 def begin(state: State, now: Moment, given: Begun) -> State:  # noqa: ARG001 - one form for all
@@ -44,7 +46,7 @@ def linked(state: State, now: Moment, given: Linked) -> State:
         return state
     resume = None
     if state.phase is Phase.RESUMING:
-        resume = Resume(state.conn, state.handle, state.history)
+        resume = Resume(state.conn, state.handle, state.conversation)
     return absorb(state, now, now.codec.greet(state.plan, resume))
 
 
@@ -60,7 +62,15 @@ def connected(state: State, now: Moment, event: Connected) -> State:
         emit(state, now, replace(event, session_id=state.session_id))
         for warning in state.plan.warnings:
             emit(state, now, warning)
+    limit = state.plan.capabilities.session_seconds
+    if limit is not None:
+        state = arm(state, now, Timer.ENDING, limit - _notice(limit))
     return release(state, now)
+
+
+def _notice(limit: float) -> float:
+    """Give how many seconds ahead of a provider's own limit the end is told."""
+    return min(_NOTICE, limit / 2)
 
 
 def _reconnected(state: State) -> Reconnected:
@@ -153,8 +163,17 @@ def rang(state: State, now: Moment, given: Rang) -> State:
             return _finish(state, now)
         case Timer.REPORT:
             return _report(state, now)
+        case Timer.ENDING:
+            return _ending(state, now)
         case _:
             assert_never(timer)
+
+
+def _ending(state: State, now: Moment) -> State:
+    limit = state.plan.capabilities.session_seconds
+    assert limit is not None  # noqa: S101 - the timer is armed where there is one
+    emit(state, now, SessionEnding(left=_notice(limit)))
+    return state
 
 
 def _mute(state: State) -> RealtimeError:

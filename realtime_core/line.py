@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from anyio import CancelScope
 
@@ -25,6 +25,7 @@ class Line:
         "hanging_up",
         "scope",
         "sending",
+        "straight",
         "talk",
     )
 
@@ -40,6 +41,8 @@ class Line:
         """Holds the whole connection, dialling and taking leave included."""
         self.talk: CancelScope | None = None
         """Holds the exchange of messages, once the connection stands."""
+        self.straight: Callable[[Wires], bool] | None = None
+        """Hands messages to the connection at once, unless it tells that it has no room."""
         self._wires = deque[Wire]()
 
     @property
@@ -52,8 +55,10 @@ class Line:
         """Whether something would have to wait behind what the connection has not accepted."""
         return self.sending or bool(self._wires)
 
-    def put(self, wires: Iterable[Wire]) -> None:
-        """Let these messages wait behind the others."""
+    def put(self, wires: Wires) -> None:
+        """Send these messages at once, or let them wait behind the others."""
+        if self.straight is not None and not self.backed_up and self.straight(wires):
+            return
         for wire in wires:
             self._wires.append(wire)
             self.bytes_waiting += len(wire)

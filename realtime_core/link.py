@@ -3,6 +3,9 @@
 A link is anyio's own `ObjectStream` over tuples of wires: `receive` gives all messages that one
 read brought, `send` writes all it is given at once. A dial is an async context manager that owns
 whatever the link needs (socket, pings, engine tasks) and is left when the connection is over.
+
+A link may also have `offer(wires) -> bool`, which takes a batch at once or, where it would
+have to wait, not at all: then nobody needs to be woken for it.
 """
 
 from __future__ import annotations

@@ -141,6 +141,8 @@ def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeErr
             return _text(state, now, frame)
         case ToolResult():
             return _tool_result(state, now, frame)
+        case CreateResponse(input=(_, *_), conversation="auto"):
+            return state, _misplaced()
         case CreateResponse():
             return request(state, now, frame), None
         case UpdateSession():
@@ -179,6 +181,12 @@ def _lacking(able: Capabilities, frame: Frame) -> str:
             return "turns marked by hand"
         case CommitAudio() | ClearAudio() if not able.commit:
             return "audio committed or cleared by hand"
+        case CreateResponse(conversation="none") if not able.side_responses:
+            return "requests outside the conversation"
+        case CreateResponse(modalities=modes) if modes and "audio" not in modes:
+            return "" if able.text_out else "requests for text alone"
+        case CreateResponse(modalities=modes) if modes and not able.audio_out:
+            return "requests for sound"
         case _:
             return ""
 
@@ -211,13 +219,16 @@ def _tool_result(
     if unwanted is not None:
         return state, unwanted
     call = state.ledger.calls[frame.call]
-    withheld = call.policy == "detach" and call.epoch < state.epoch
+    side = state.ledger.responses[call.response].side
+    withheld = side or (call.policy == "detach" and call.epoch < state.epoch)
     if not withheld:
         state, refused = tell(state, now, frame)
         if refused is not None:
             return state, refused
     ended = replace(call, outcome="kept" if withheld else "sent")
     state = replace(state, ledger=put_call(state.ledger, frame.call, ended))
+    if side:
+        return state, None
     message = Message("tool_result", frame.output, call=frame.call, name=call.name)
     emit(state, now, ConversationItem(message=message))
     return continue_tools(remember(state, message), now, call.response), None
@@ -287,6 +298,14 @@ def _lacks(state: State, words: str) -> RealtimeError:
         cause="this provider or model lacks it",
         fix="Look at `realtime providers`, or at `Connected.capabilities`.",
         field=words,
+    )
+
+
+def _misplaced() -> RealtimeError:
+    return InvalidRequest(
+        what="A request within the conversation reads the conversation, and no `input`.",
+        cause="`input` was given without `conversation`",
+        fix='Add `conversation="none"`, or send the messages as `Text`.',
     )
 
 

@@ -16,7 +16,7 @@ from .epoch import ItemId
 from .errors import RealtimeError
 from .events import RealtimeEvent
 from .heard import Delivered
-from .state import Arm, Disarm, Effect, Emit, Pause, Send, State, Timer
+from .state import Arm, Disarm, Effect, Emit, Pause, Send, State, Timer, reserved
 
 __all__ = (
     "Moment",
@@ -25,14 +25,18 @@ __all__ = (
     "count",
     "disarm",
     "emit",
+    "forgo",
     "keep",
     "let_go",
     "played",
     "remember",
+    "reserve",
     "tell",
 )
 
 _HISTORY = 512
+_RESERVED = 16
+"""Places that wait for words: of those before them nobody will say any more."""
 
 
 class Moment(NamedTuple):
@@ -111,6 +115,22 @@ def remember(state: State, message: Message) -> State:
                 history = (*state.history[:place], message, *state.history[place + 1 :])
                 return replace(state, history=history)
     return replace(state, history=(*state.history, message)[-_HISTORY:])
+
+
+def reserve(state: State, item: ItemId) -> State:
+    """Keep a place in the conversation for what the user says, until it is written down."""
+    if any(message.item == item for message in state.history):
+        return state
+    waiting = [message for message in state.history if reserved(message)]
+    gone = waiting[: 1 - _RESERVED]
+    history = tuple(message for message in state.history if message not in gone)
+    return remember(replace(state, history=history), Message("user", "", item=item))
+
+
+def forgo(state: State, item: ItemId | None) -> State:
+    """Give up the place of an item, if it is still without words."""
+    history = tuple(m for m in state.history if m.item != item or not reserved(m))
+    return replace(state, history=history)
 
 
 def keep(state: State, item: ItemId, text: str, *, exact: bool) -> State:

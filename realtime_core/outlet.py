@@ -118,10 +118,8 @@ class Outlet:
             samples = event.format.samples(len(event.pcm))
             self._media.append(event)
             self._waiting += samples / event.format.rate
-            tally = self.tally
-            self.tally = tally._replace(
-                received=tally.received + samples, waiting=tally.waiting + samples
-            )
+            received, delivered, fenced, overflowed, waiting = self.tally
+            self.tally = Tally(received + samples, delivered, fenced, overflowed, waiting + samples)
         elif isinstance(event, Disconnected):
             self._last = event
         elif isinstance(event, AudioInput):
@@ -235,9 +233,15 @@ class Outlet:
 
     def _leave(self, event: AudioOutput, fate: Literal["delivered", "fenced", "overflowed"]) -> int:
         samples = event.format.samples(len(event.pcm))
-        tally = self.tally
-        gone: int = getattr(tally, fate) + samples
-        self.tally = tally._replace(waiting=tally.waiting - samples, **{fate: gone})
+        received, delivered, fenced, overflowed, waiting = self.tally
+        match fate:
+            case "delivered":
+                delivered += samples
+            case "fenced":
+                fenced += samples
+            case _:
+                overflowed += samples
+        self.tally = Tally(received, delivered, fenced, overflowed, waiting - samples)
         self._waiting -= samples / event.format.rate
         return samples
 

@@ -41,6 +41,8 @@ class Provider(msgspec.Struct, Generic[F_contra], frozen=True):
     defaults: SessionConfig = SessionConfig()
     """The configuration that applies where the caller gives none."""
     agree: Callable[[Capabilities, SessionConfig], Result[Plan, Unsupported]] = negotiate
+    variables: tuple[str, ...] = ()
+    """Variables of the environment that hold a key, where the caller gives none."""
 
 
 def installed() -> dict[str, EntryPoint]:

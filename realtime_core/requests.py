@@ -1,8 +1,9 @@
 """Requests for an answer: each is sent at most once, when it is its turn, and settled.
 
 Where a provider allows one open response, a request waits while one is open, while an earlier
-request is unborn, or while a barrier is pending. One that continues after tool results also waits
-while the user speaks; an answer that the provider then gives by itself supersedes it.
+request is unborn, or while a barrier is pending; one outside the conversation waits for the barrier
+alone. One that continues after tool results also waits while the user speaks; an answer that the
+provider then gives by itself supersedes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .events import Error
 from .frames import CreateResponse
 from .moment import Moment, arm, disarm, emit, tell
 from .state import Phase, State, Timer
-from .turn import Request, open_responses
+from .turn import Ledger, Request, open_responses
 
 __all__ = (
     "continue_tools",
@@ -56,18 +57,23 @@ def release(state: State, now: Moment) -> State:
 def _next(state: State) -> int | None:
     if state.phase is not Phase.OPEN or state.barrier:
         return None
-    requests = state.ledger.requests
-    if state.plan.capabilities.one_response and (
-        open_responses(state.ledger) or any(wish.sent and not wish.overdue for wish in requests)
-    ):
-        return None
+    busy = state.plan.capabilities.one_response and _busy(state.ledger)
     return next(
         (
             place
-            for place, wish in enumerate(requests)
-            if not wish.sent and not (wish.continues and state.listening)
+            for place, wish in enumerate(state.ledger.requests)
+            if not wish.sent
+            and (wish.side or not busy)
+            and not (wish.continues and state.listening)
         ),
         None,
+    )
+
+
+def _busy(ledger: Ledger) -> bool:
+    """Tell whether an answer of the conversation is open, or asked for and unborn."""
+    return any(not ledger.responses[id].side for id in open_responses(ledger)) or any(
+        wish.sent and not wish.overdue and not wish.side for wish in ledger.requests
     )
 
 

@@ -6,6 +6,7 @@ lifetime. Everything it can say is read from the machine's state, so it cannot l
 
 from __future__ import annotations
 
+import asyncio
 import random as randomness
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import (
@@ -196,7 +197,7 @@ class RealtimeSession(Generic[F_contra]):
     @property
     def history(self) -> tuple[Message, ...]:
         """The conversation as it was said and heard."""
-        return self._driver.state.history
+        return self._driver.state.conversation
 
     @property
     def statistics(self) -> Statistics:
@@ -445,7 +446,8 @@ def open_session(
         if isinstance(plan, Failure):
             raise RealtimeException(plan.failure())
         name = session_id or str(uuid4())
-        driver = Driver(made, plan.unwrap(), name, clock=clock, random=random)
+        time = _backend_time() if clock is anyio.current_time else clock
+        driver = Driver(made, plan.unwrap(), name, clock=time, random=random)
         with ExitStack() as recordings:
             for recorder in recorders:
                 driver.watchers += (recordings.enter_context(recorder(made, driver.state)),)
@@ -459,6 +461,14 @@ def open_session(
                 yield RealtimeSession(queue, name, driver, ends)
 
     return Opening(opened)
+
+
+def _backend_time() -> Callable[[], float]:
+    """Give the clock of the running loop itself: anyio looks for it anew at each question."""
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:  # it is trio's
+        return anyio.current_time
 
 
 def _provider(provider: str | Provider[Any], options: dict[str, Any]) -> Provider[Any]:

@@ -49,6 +49,7 @@ __all__ = (
     "Stop",
     "Timer",
     "Transition",
+    "reserved",
 )
 
 
@@ -83,6 +84,7 @@ class Timer(Enum):
     RETRY = "retry"
     CLOSE = "close"
     REPORT = "report"
+    ENDING = "ending"
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -101,6 +103,11 @@ class Holding(msgspec.Struct, frozen=True):
     """What the user says, where the provider names it."""
 
 
+def reserved(message: Message) -> bool:
+    """Tell whether an entry of the history is only the place of what the user says."""
+    return message.role == "user" and message.item is not None and not message.text
+
+
 class State(msgspec.Struct, frozen=True):
     """All a session knows."""
 
@@ -113,7 +120,7 @@ class State(msgspec.Struct, frozen=True):
     conn: int = 0
     ledger: Ledger = Ledger()
     history: tuple[Message, ...] = ()
-    """The conversation as it was said and heard."""
+    """The conversation as it was said and heard, with places for words that come late."""
     handle: Secret | None = None
     """The newest resumption handle."""
     barrier: bool = False
@@ -138,6 +145,11 @@ class State(msgspec.Struct, frozen=True):
     """Drops not yet reported: (lane, reason) to count and milliseconds."""
     counts: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     """Things that were not passed on, by reason: late chunks in samples, other things in items."""
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """The history without the places of words that are still to be written down."""
+        return tuple(message for message in self.history if not reserved(message))
 
 
 # --- inputs: what happened --------------------------------------------------------------------

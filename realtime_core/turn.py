@@ -62,6 +62,8 @@ class Response(msgspec.Struct, frozen=True):
     """Stale: an interruption came after it, or it was stale when it was born."""
     cancelled: bool = False
     """The provider was told to stop it, or said that it has."""
+    side: bool = False
+    """Outside the conversation: waits for none of it, and leaves no trace in it."""
     items: tuple[ItemId, ...] = ()
     calls: tuple[CallId, ...] = ()
     heard: tuple[HeardItem, ...] = ()
@@ -77,7 +79,8 @@ class Call(msgspec.Struct, frozen=True):
     conn: int
     policy: ToolPolicy = "cancel"
     outcome: Literal["open", "sent", "kept", "cancelled", "lost"] = "open"
-    """`kept`: it ended after an interruption and its policy withholds the result."""
+    """`kept`: the result was withheld: by policy after an interruption, or no part of the
+    conversation."""
     handled: bool = False
     """A handler runs for it, in a scope that the session can cancel."""
     leaving: float | None = None
@@ -101,6 +104,11 @@ class Request(msgspec.Struct, frozen=True):
     def id(self) -> RequestId:
         """The name under which the provider's answer is recognised."""
         return self.frame.request
+
+    @property
+    def side(self) -> bool:
+        """Whether an answer outside the conversation is asked for."""
+        return self.frame.conversation == "none"
 
 
 class Ledger(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from realtime_core.codec import (
     Resume,
     TruncateItem,
     Wire,
+    as_message,
 )
 from realtime_core.config import Message, SessionConfig
 from realtime_core.epoch import CallId, ItemId, RequestId, ResponseId
@@ -111,10 +112,11 @@ class LocalCodec:
 
     def decode(self, state: LocalState, wire: Wire) -> Result[Coded[LocalState], RealtimeError]:
         """Give the events of one message of the engine."""
+        data = as_message(wire)
         try:
-            message = _DECODER.decode(wire)
+            message = _DECODER.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
-            return _unread(state, wire, str(problem))
+            return _unread(state, data, str(problem))
         return Success(_read(state, message))
 
 
@@ -160,7 +162,11 @@ def _message(prefix: str, frame: Outgoing) -> wire.SessionMessage | None:
         case ClearAudio():
             return wire.Clear()
         case CreateResponse():
-            return wire.Create(request=frame.request, instructions=frame.instructions)
+            return wire.Create(
+                request=frame.request,
+                instructions=frame.instructions,
+                modalities=frame.modalities,
+            )
         case UpdateSession():
             return wire.Update(settings=settings(frame.config))
         case CancelResponse():
@@ -175,7 +181,7 @@ def _message(prefix: str, frame: Outgoing) -> wire.SessionMessage | None:
 
 
 def _unread(
-    state: LocalState, data: Wire, problem: str
+    state: LocalState, data: str | bytes, problem: str
 ) -> Result[Coded[LocalState], RealtimeError]:
     try:
         name = msgspec.json.decode(data, type=_Tag).type

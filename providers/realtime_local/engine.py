@@ -13,6 +13,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from realtime_core.codec import as_message
 from realtime_core.config import Message
 from realtime_core.link import Link
 
@@ -109,7 +110,7 @@ class _Engine:
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return
             for data in batch:
-                await self._read(data)
+                await self._read(as_message(data))
 
     async def _read(self, data: str | bytes) -> None:
         try:
@@ -154,7 +155,8 @@ class _Engine:
                 output = f"The tool failed: {message.output}" if message.failed else message.output
                 floor.output(message.call, output)
             case wire.Create():
-                floor.ask(Want(message.request, message.instructions))
+                wish = Want(message.request, message.instructions, modalities=message.modalities)
+                floor.ask(wish)
             case wire.Cancel():
                 floor.cancel(message.response)
             case wire.Truncate():

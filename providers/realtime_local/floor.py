@@ -35,6 +35,11 @@ class Want(NamedTuple):
     """The `create` it answers; None where it answers what was spoken or the tools."""
     instructions: str = ""
     tools: bool = True
+    modalities: tuple[str, ...] = ()
+
+    def aloud(self, settings: wire.Settings) -> bool:
+        """Tell whether the answer is to be spoken."""
+        return "audio" in (self.modalities or settings.modalities)
 
 
 class _Guess:
@@ -173,7 +178,7 @@ class Floor:
         return guess.reply
 
     def _announce(self, want: Want, reply: Reply) -> Given:
-        given = Given(self._answers, reply, aloud="audio" in self.settings.modalities)
+        given = Given(self._answers, reply, aloud=want.aloud(self.settings))
         self._answers += 1
         self._outbox.say(wire.ResponseCreated(response=given.response, request=want.request))
         return given
@@ -260,7 +265,7 @@ def _plan(settings: wire.Settings, want: Want) -> Plan:
     return Plan(
         tools=tools if want.tools and settings.tool_choice != "none" else (),
         must=bool(named) or settings.tool_choice == "required",
-        aloud="audio" in settings.modalities,
+        aloud=want.aloud(settings),
         temperature=settings.temperature,
         most=settings.max_tokens,
     )

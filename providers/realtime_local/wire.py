@@ -141,6 +141,8 @@ class Create(_Tagged, frozen=True, tag="create"):
 
     request: str
     instructions: str = ""
+    modalities: tuple[str, ...] = ()
+    """Empty: as the settings say."""
 
 
 class Cancel(_Tagged, frozen=True, tag="cancel"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -15,7 +16,7 @@ from .faults import error_of
 from .models import rows
 from .notation import encode
 from .output import clean, put
-from .providers import listings
+from .providers import Listing, listings
 
 __all__ = ("Finding", "doctor", "findings")
 
@@ -95,14 +96,35 @@ def _sound(device: str) -> Finding:
 
 
 def _providers() -> tuple[Finding, ...]:
+    found = listings()
+    return (*_loaded(found), *_keys(found))
+
+
+def _keys(found: tuple[Listing, ...]) -> tuple[Finding, ...]:
+    """Tell which keys are set; what they are is nobody's business."""
+    users: dict[str, list[str]] = {}
+    for one in found:
+        for variable in one.variables:
+            users.setdefault(variable, []).append(one.name)
+    return tuple(_key(variable, ", ".join(names)) for variable, names in users.items())
+
+
+def _key(variable: str, users: str) -> Finding:
+    name = f"key {variable}"
+    if os.environ.get(variable):
+        return Finding(name=name, ok=True, what=f"set, for {users}")
+    return Finding(name=name, ok=False, what=f"not set, for {users}", fix=f"export {variable}=...")
+
+
+def _loaded(found: tuple[Listing, ...]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
-            name=f"provider {found.name}",
-            ok=found.error is None,
-            what=found.error.what if found.error is not None else "can be loaded",
-            fix=found.error.fix if found.error is not None else "",
+            name=f"provider {one.name}",
+            ok=one.error is None,
+            what=one.error.what if one.error is not None else "can be loaded",
+            fix=one.error.fix if one.error is not None else "",
         )
-        for found in listings()
+        for one in found
     ) or (Finding(name="providers", ok=False, what="none is installed", fix=install_line("local")),)
 
 

@@ -15,6 +15,8 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "local-eyes": ("rapidocr",),
     "cli": ("PIL", "rich", "soundfile", "typer"),
     "audio": ("sounddevice",),
+    "openai": ("httpx2",),
+    "webrtc": ("aiortc", "httpx2"),
 }
 """Import names by extra."""
 

@@ -25,6 +25,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     entry: str
     distribution: str
     capabilities: Capabilities | None = None
+    variables: tuple[str, ...] = ()
+    """Where it looks for a key."""
     needs: str = ""
     """What has to follow its name, where it is no provider without."""
     error: RealtimeError | None = None
@@ -49,7 +51,10 @@ def _listing(name: str) -> Listing:
         if error.code == registry.INCOMPLETE:
             return msgspec.structs.replace(listing, needs=f"{error.what} {error.fix}")
         return msgspec.structs.replace(listing, error=error)
-    return msgspec.structs.replace(listing, capabilities=made.unwrap().capabilities)
+    provider = made.unwrap()
+    return msgspec.structs.replace(
+        listing, capabilities=provider.capabilities, variables=provider.variables
+    )
 
 
 def providers(
@@ -76,6 +81,8 @@ def _show(listing: Listing) -> None:
     if listing.capabilities is not None:
         for label, value in _told(listing.capabilities):
             put(clean(f"  {label:15}{value}"))
+    if listing.variables:
+        put(clean(f"  {'key from':15}{', '.join(listing.variables)}"))
 
 
 def _told(able: Capabilities) -> list[tuple[str, str]]:

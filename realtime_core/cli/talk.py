@@ -75,6 +75,13 @@ def talk(
             metavar="NAME|PATH", help="The local voice's mind: small, better, or a GGUF file."
         ),
     ] = None,
+    transport: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How sound travels, where a provider offers a choice: websocket or webrtc.",
+        ),
+    ] = None,
     voice: Annotated[str, typer.Option(help="The voice that answers.")] = "",
     instructions: Annotated[str, typer.Option(help="What the model is told about its task.")] = "",
     speaker: Annotated[
@@ -95,7 +102,7 @@ def talk(
     barge = _barge(interrupt_with, after, inputs)
     for kind, value in inputs:
         _check_words(kind, value)
-    made = _made(provider, mind)
+    made = _made(provider, mind=mind, transport=transport)
     turns = read(inputs)
     _check_able(made, turns, speaks=barge is not None)
     taken = [Path(value) for kind, value in inputs if kind in {"audio", "image"}]
@@ -138,8 +145,8 @@ def _barge(words: str | None, after: float | None, inputs: tuple[Given, ...]) ->
     return Barge(words, _DEFAULT_AFTER if after is None else after)
 
 
-def _made(name: str, mind: str | None) -> Provider[Frame]:
-    made = resolve(name, **({} if mind is None else {"mind": mind}))
+def _made(name: str, **options: str | None) -> Provider[Frame]:
+    made = resolve(name, **{name: value for name, value in options.items() if value is not None})
     if isinstance(made, Failure):
         raise RealtimeException(made.failure())
     return made.unwrap()

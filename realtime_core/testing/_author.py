@@ -19,6 +19,8 @@ from ..events import (
     Dropped,
     Error,
     Interrupted,
+    RateLimit,
+    RateLimits,
     RealtimeEvent,
     Reconnected,
     ResponseDone,
@@ -44,7 +46,10 @@ FORMAT = AudioFormat(rate=640)
 SAMPLES_A_TICK = FORMAT.rate // 64
 
 _OUTPUT = ("audio", "words", "text", "audio done", "whole words", "whole text", "call")
-_ASIDE = ("speech", "quiet", "notice", "user", "error", "refusal", "ending", "handle", "unknown")
+_ASIDE = (
+    *("speech", "quiet", "notice", "user", "error", "refusal"),
+    *("ending", "limits", "handle", "unknown"),
+)
 LAWFUL = (*_OUTPUT, *["audio", "start", "done"] * 4, *_ASIDE)
 """Moves of a provider that keeps the contract; what is frequent in life stands twice."""
 ERRORS = (
@@ -157,7 +162,9 @@ class Author:
             case "notice":
                 return Interrupted(cause="provider")
             case "user":
-                return UserTranscript(item=ItemId(f"u{a}"), text=f"user{b}", final=b > 1)
+                text = f"user{b}" if a or b < 3 else ""
+                usage = Usage(seconds=b / 4) if b > 1 else None
+                return UserTranscript(item=ItemId(f"u{a}"), text=text, final=b > 1, usage=usage)
             case "error":
                 return Error(error=InvalidRequest(what="not active"), recoverable=True)
             case "refusal":
@@ -165,6 +172,8 @@ class Author:
                 return Error(error=refused, recoverable=True, request=RequestId(f"request-{a}"))
             case "ending":
                 return SessionEnding(left=float(a))
+            case "limits":
+                return RateLimits(limits=(RateLimit("tokens", 9.0, float(a), float(b)),))
             case "handle":
                 return ResumptionHandle(handle=Secret(f"handle-{a}"))
             case _:

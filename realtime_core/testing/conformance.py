@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from returns.result import Failure, Success
 
-from ..codec import CancelResponse, Codec, Coded, DeleteItem, Outgoing, TruncateItem, Wire
+from ..codec import CancelResponse, Codec, Coded, DeleteItem, Media, Outgoing, TruncateItem, Wire
 from ..epoch import ItemId, ResponseId
 from ..errors import RealtimeError
 from ..events import (
@@ -114,9 +114,11 @@ HOSTILE: tuple[Wire, ...] = (
     '{"type": "x", "type": "y"}',
     '{"type": "x"} trailing',
     "{" + '"k": 0, ' * 10_000,
+    Media("audio", b""),
+    Media("video", b"\xff\xd8\xff"),
 )
 """Messages no honest peer sends: bytes that are no text, text that is no JSON, JSON that is no
-message, nesting beyond any stack, numbers beyond any range, lone surrogates."""
+message, nesting beyond any stack, numbers beyond any range, lone surrogates, pieces of tracks."""
 
 
 def total(codec: Codec[Any], state: object, wire: Wire) -> list[Violation]:
@@ -127,11 +129,10 @@ def total(codec: Codec[Any], state: object, wire: Wire) -> list[Violation]:
     try:
         first, again = codec.decode(state, wire), codec.decode(state, wire)
     except Exception as problem:  # whatever it is: that is the finding
-        return [
-            Violation("total", 0, f"{type(problem).__name__} for {wire[:60]!r}: {problem}"[:300])
-        ]
+        shown = repr(wire)[:60]
+        return [Violation("total", 0, f"{type(problem).__name__} for {shown}: {problem}"[:300])]
     if not _same(first, again):
-        return [Violation("pure", 0, f"two answers to {wire[:60]!r}")]
+        return [Violation("pure", 0, f"two answers to {repr(wire)[:60]}")]
     return [*_answer(first, wire)]
 
 
@@ -155,7 +156,7 @@ def _answer(result: object, wire: Wire | Outgoing) -> Iterator[Violation]:
         if not isinstance(event, RealtimeEvent):
             yield Violation("typed", 0, f"the event {event!r} for {shown}")
     for message in cast("tuple[object, ...]", coded.wires):
-        if not isinstance(message, str | bytes):
+        if not isinstance(message, Wire):
             yield Violation("typed", 0, f"the message {message!r} for {shown}")
 
 
@@ -216,6 +217,7 @@ def _commands(codec: Codec[Any], plan: Plan) -> Iterator[Violation]:
     response, item = ResponseId("no such response"), ItemId("no such item")
     commands: tuple[tuple[bool, Outgoing], ...] = (
         (True, CreateResponse()),
+        (able.side_responses, CreateResponse(conversation="none")),
         (able.text_in, Text("Hello")),
         (able.cancel, CancelResponse(response)),
         (able.truncate, TruncateItem(item, 1, plan.output_format.rate)),

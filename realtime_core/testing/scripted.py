@@ -16,7 +16,7 @@ from returns.result import Failure, Result, Success
 
 from ..audio.format import PCM_24K
 from ..capability import Capabilities
-from ..codec import Coded, Command, Outgoing, Resume, Wire
+from ..codec import Coded, Command, Outgoing, Resume, Wire, as_message
 from ..config import Secret, SessionConfig
 from ..errors import ProtocolViolation, RealtimeError
 from ..events import Connected, Event, RealtimeEvent, ResumptionHandle, Unknown
@@ -55,6 +55,7 @@ SCRIPTED = Capabilities(
     cancel=True,
     truncate=True,
     delete=True,
+    side_responses=True,
     update=True,
     history=True,
     resumption="handle",
@@ -97,7 +98,7 @@ def written(*events: RealtimeEvent) -> Wires:
 
 def read(wire: Wire) -> Outgoing | Greeting:
     """Give what the session said in one of its messages."""
-    return _SENT.decode(wire)
+    return _SENT.decode(as_message(wire))
 
 
 _BROKEN = (msgspec.DecodeError, RecursionError, UnicodeError)
@@ -124,7 +125,7 @@ class ScriptedCodec:
     def decode(self, state: int, wire: Wire) -> Result[Coded[int], RealtimeError]:
         """Give the event that the JSON holds, an `Unknown`, or a `ProtocolViolation`."""
         try:
-            return Success(Coded(state + 1, (), (_SAID.decode(wire),)))
+            return Success(Coded(state + 1, (), (_SAID.decode(as_message(wire)),)))
         except _BROKEN as problem:
             name = _tag(wire)
             if name is not None and name not in _KNOWN:
@@ -143,7 +144,7 @@ _KNOWN = frozenset(
 
 def _tag(wire: Wire) -> str | None:
     try:
-        return msgspec.json.decode(wire, type=_Tag).type
+        return msgspec.json.decode(as_message(wire), type=_Tag).type
     except _BROKEN:
         return None
 

@@ -6,8 +6,8 @@ and providers do besides: late, repeated and unknown frames, and ids that belong
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from hypothesis import strategies as st
@@ -105,6 +105,7 @@ def capabilities(draw: st.DrawFn) -> Capabilities:
         **flags,
         tool_reply=draw(st.sampled_from(("create", "automatic"))),
         resumption=draw(st.sampled_from(("handle", "none"))),
+        session_seconds=draw(st.sampled_from((None, None, 16 * TICK))),
     )
 
 
@@ -179,6 +180,7 @@ def pushes() -> st.SearchStrategy[Frame]:
         _INTERRUPTS,
         asks,
         asks,
+        st.just(CreateResponse(conversation="none")),
         _acks(),
         st.builds(Text, st.just("Hello"), turn=st.sampled_from(("queue", "interrupt", "context"))),
         st.builds(ToolResult, st.sampled_from([CallId(f"c{n}") for n in range(4)]), st.just("ok")),
@@ -266,6 +268,8 @@ def _field(kind: object) -> st.SearchStrategy[object]:
         return st.sampled_from((b"", bytes(2 * SAMPLES_A_TICK), b"odd"))
     if kind == str | None:
         return st.none() | _NAMES
+    if get_origin(kind) is Mapping:
+        return st.dictionaries(*map(_field, get_args(kind)), max_size=2)
     return st.from_type(cast("type[object]", kind))
 
 

@@ -12,6 +12,7 @@ import pytest
 from realtime_core import provider as registry
 from realtime_core.cli import doctor, extras
 from realtime_core.cli.extras import EXTRAS
+from realtime_core.cli.providers import Listing
 from tests.cli.conftest import ROOT, Realtime
 from tests.cli.voices import LINES
 
@@ -61,6 +62,29 @@ def test_the_doctor_looks_at_everything(realtime: Realtime) -> None:
     assert found["extra cli"]["ok"]
     assert found["provider parrot"]["ok"]
     assert not found["provider broken"]["ok"]
+
+
+def test_the_doctor_tells_which_keys_are_set_and_not_what_they_are(
+    realtime: Realtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tuple(
+        Listing(name=name, entry="", distribution="", variables=variables)
+        for name, variables in (("one", ("A_KEY",)), ("two", ("A_KEY", "B_KEY")), ("three", ()))
+    )
+    monkeypatch.setattr(doctor, "listings", lambda: found)
+    monkeypatch.setenv("A_KEY", "sk-quite-a-secret")
+    monkeypatch.delenv("B_KEY", raising=False)
+    ran = realtime("doctor", "--json")
+    keys = {
+        one["name"]: one for one in msgspec.json.decode(ran.out) if one["name"].startswith("key ")
+    }
+    assert {name: one["ok"] for name, one in keys.items()} == {
+        "key A_KEY": True,
+        "key B_KEY": False,
+    }
+    assert keys["key A_KEY"]["what"] == "set, for one, two"
+    assert keys["key B_KEY"]["fix"] == "export B_KEY=..."
+    assert "sk-quite-a-secret" not in ran.out + ran.err
 
 
 def test_the_doctor_says_what_to_type(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from realtime_core import provider as registry
 from realtime_core.cli import conversation
 from tests.cli.conftest import Realtime, seconds_of, write_wav
-from tests.cli.voices import ANSWER, tone
+from tests.cli.voices import ANSWER, parrot, tone
 
 FAST = ("--pace", "0", "--no-speaker")
 
@@ -37,6 +38,32 @@ def test_the_provider_may_come_after_the_options(realtime: Realtime) -> None:
         "  you: talk",
         "  you: --say",
     ]
+
+
+def test_the_transport_is_an_option_of_the_provider(
+    realtime: Realtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = dict[str, object]()
+
+    def made(model: str, **options: object) -> object:
+        given.update(options)
+        return parrot(model)
+
+    class Entry:
+        def load(self) -> object:
+            return made
+
+    monkeypatch.setattr(registry, "installed", lambda: {"parrot": Entry()})
+    assert realtime("talk", "parrot", "--text", "a", *FAST).code == 0
+    assert given == {}
+    assert realtime("talk", "parrot", "--text", "a", "--transport", "webrtc", *FAST).code == 0
+    assert given == {"transport": "webrtc"}
+
+
+def test_a_provider_without_a_choice_of_transport_says_so(realtime: Realtime) -> None:
+    ran = realtime("talk", "parrot", "--text", "a", "--transport", "webrtc", *FAST)
+    assert ran.code == 1
+    assert "'transport'" in ran.err
 
 
 def test_json_is_one_event_a_line_and_nothing_else(realtime: Realtime) -> None:

@@ -178,7 +178,7 @@ class Sore(ObjectStream[Wires]):
 
     async def send(self, item: Wires) -> None:
         await self._link.send(item)
-        if b"Text" in item[0]:
+        if "Text" in str(item[0]):
             try:
                 await anyio.sleep_forever()
             finally:

@@ -41,6 +41,7 @@ from tests.core.short import (
     NO,
     R1,
     R2,
+    R3,
     SECOND,
     TOOLS,
     call,
@@ -292,6 +293,15 @@ def test_an_answer_we_asked_for_confirms_nothing() -> None:
     session = held()
     session.push(CreateResponse())
     say(session, done(R1), started(R2, "request-0"))
+    assert outcome(session) is None
+
+
+def test_an_answer_that_takes_up_a_result_does_so_beside_one_outside_the_conversation() -> None:
+    session = held(able=replace(SCRIPTED, tool_reply="automatic"), tools=TOOLS)
+    say(session, call(C1), done(R1))
+    session.push(ToolResult(C1, "42"))
+    session.push(CreateResponse(conversation="none"))
+    say(session, started(R3, "request-0"), started(R2))
     assert outcome(session) is None
 
 

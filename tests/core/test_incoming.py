@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from returns.result import Result, Success
 
@@ -14,16 +16,21 @@ from realtime_core import (
     Close,
     Coded,
     ConversationItem,
+    CreateResponse,
     Disconnected,
     Error,
     Interrupt,
     Interrupted,
+    ItemId,
     Message,
     ProtocolViolation,
+    RateLimit,
+    RateLimits,
     RealtimeError,
     RealtimeEvent,
     Reconnected,
     ResponseDone,
+    ResponseId,
     ResponseText,
     SessionEnding,
     SpeechStopped,
@@ -42,9 +49,11 @@ from tests.core.short import (
     C2,
     I1,
     I2,
+    I3,
     NO,
     R1,
     R2,
+    SECOND,
     TOOLS,
     call,
     done,
@@ -52,6 +61,7 @@ from tests.core.short import (
     of,
     opened,
     say,
+    sent,
     sound,
     started,
     taken,
@@ -250,6 +260,92 @@ def test_the_users_final_words_enter_the_conversation_and_partial_ones_do_not() 
     assert session.state.history == (Message("user", "Hello", item=I1),)
 
 
+def test_the_first_partial_words_say_where_the_final_ones_belong() -> None:
+    session = opened()
+    say(
+        session,
+        UserTranscript(item=I2, text="", final=False),
+        started(R1),
+        words("Four."),
+        UserTranscript(item=I2, text="Two and", final=False),
+    )
+    assert [message.text for message in session.state.conversation] == ["Four."]
+    say(session, done(R1))
+    assert [item.message.text for item in of(ConversationItem, taken(session))] == ["Four."]
+    cost = Usage(seconds=1.5)
+    say(session, UserTranscript(item=I2, text="Two and two?", final=True, usage=cost))
+    said, item = taken(session)
+    assert isinstance(said, UserTranscript)
+    assert said.usage == cost
+    assert isinstance(item, ConversationItem)
+    assert session.state.conversation == (
+        Message("user", "Two and two?", item=I2),
+        Message("assistant", "Four.", item=I1),
+    )
+
+
+def test_words_that_cannot_be_written_down_leave_no_place() -> None:
+    session = opened()
+    say(session, UserTranscript(item=I1, text="Hm", final=False), started(R1), words("Yes?", I2))
+    say(session, UserTranscript(item=I1, text="", final=True))
+    assert session.state.history == (Message("assistant", "Yes?", item=I2),)
+
+
+def test_what_comes_after_the_final_words_takes_nothing_of_them() -> None:
+    session = opened()
+    say(
+        session,
+        UserTranscript(item=I1, text="Hello", final=True),
+        UserTranscript(item=I1, text="Hell", final=False),
+        UserTranscript(item=I1, text="", final=True),
+        UserTranscript(text="and", final=False),
+    )
+    assert session.state.history == (Message("user", "Hello", item=I1),)
+
+
+def test_an_interruption_leaves_the_place_of_what_the_user_says() -> None:
+    session = opened()
+    say(session, started(R1), words("Once upon a time"), sound(SECOND))
+    say(session, UserTranscript(item=I2, text="", final=False))
+    session.push(Interrupt())
+    say(session, done(R1, "cancelled"), started(R2), words("Sorry.", I3, R2))
+    say(session, UserTranscript(item=I2, text="Stop!", final=True))
+    texts = [message.text for message in session.state.conversation]
+    assert texts == ["Stop!", "Sorry."]
+
+
+_HEARD_OF = st.lists(
+    st.tuples(st.sampled_from(("partial", "final", "answer")), st.integers(0, 3)), max_size=12
+)
+
+
+@given(_HEARD_OF)
+def test_the_conversation_stands_in_the_order_in_which_it_was_heard_of(
+    told: list[tuple[str, int]],
+) -> None:
+    session = opened()
+    say(session, started(R1))
+    first, written = list[str](), set[str]()
+    for kind, number in told:
+        item = ItemId(f"{kind == 'answer'}{number}")
+        if kind == "answer":
+            say(session, words("word", item))
+        else:
+            say(session, UserTranscript(item=item, text="word", final=kind == "final"))
+        first += [] if item in first else [item]
+        written |= {item} if kind != "partial" else set()
+    shown = [message.item for message in session.state.conversation]
+    assert shown == [item for item in first if item in written]
+
+
+def test_what_the_limits_leave_is_passed_on() -> None:
+    session = opened()
+    limits = RateLimits(limits=(RateLimit("tokens", 100.0, 40.0, 6.5),))
+    say(session, limits)
+    (event,) = of(RateLimits, taken(session))
+    assert event.limits == limits.limits
+
+
 def test_a_notice_of_interruption_lifts_the_barrier() -> None:
     session = answering()
     session.push(Interrupt())
@@ -268,6 +364,51 @@ def test_a_notice_that_names_a_past_response_cuts_nothing_that_came_after() -> N
     assert taken(session) == []
     say(session, Interrupted(response=R2, cause="provider"))
     assert of(Interrupted, taken(session))[0].fenced == (R2,)
+
+
+def test_a_notice_that_names_an_ended_response_cuts_nothing_that_came_after() -> None:
+    session = answering()
+    say(session, done(R1), started(R2), sound(480, I2, R2))
+    taken(session)
+    say(session, Interrupted(response=R1, cause="provider"))
+    assert (session.state.epoch, taken(session)) == (0, [])
+
+
+def test_a_notice_that_names_an_ended_response_cuts_what_is_still_heard_of_it() -> None:
+    session = answering()
+    say(session, sound(SECOND), done(R1))
+    taken(session)
+    say(session, Interrupted(response=R1, cause="provider"))
+    assert of(Interrupted, taken(session))[0].fenced == (R1,)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_cancel_that_came_too_late_is_no_error(known: bool) -> None:
+    """14: "not active" names the answer we meant to cancel; it tells that nobody waits for it."""
+    session = answering()
+    session.push(Interrupt())
+    sent(session)
+    taken(session)
+    assert session.state.barrier
+    before = session.state
+    named = R1 if known else ResponseId("forgotten")
+    say(session, Interrupted(response=named, cause="provider"))
+    assert (sent(session), taken(session)) == ([], [])
+    assert session.state == replace(before, barrier=False, codec=session.state.codec)
+    session.push(CreateResponse())
+    assert sent(session) == [], "the provider has not said that it has ended"
+    say(session, done(R1))
+    assert len(of(CreateResponse, sent(session))) == 1
+
+
+def test_a_cancel_that_came_too_late_for_an_answer_that_has_ended_is_no_error() -> None:
+    session = answering()
+    session.push(Interrupt())
+    say(session, done(R1))
+    before = session.state
+    say(session, Interrupted(response=R1, cause="provider"))
+    assert session.state == replace(before, codec=session.state.codec)
+    assert names(taken(session)) == ["Interrupted", "ResponseDone"]
 
 
 def test_a_recoverable_error_is_passed_on_and_changes_nothing_else() -> None:

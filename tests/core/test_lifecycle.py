@@ -24,11 +24,13 @@ from realtime_core import (
     ResponseDone,
     Secret,
     SessionConfig,
+    SessionEnding,
     Spaced,
     Text,
     TimedOut,
     ToolCallCancelled,
     Unavailable,
+    UserTranscript,
     Warning,
 )
 from realtime_core.state import (
@@ -47,6 +49,7 @@ from realtime_core.testing.fold import Fold
 from realtime_core.testing.scripted import SCRIPTED, Greeting
 from tests.core.short import (
     C1,
+    I1,
     R1,
     SECOND,
     TOOLS,
@@ -224,6 +227,15 @@ def resumed(session: Fold) -> Greeting:
 HANDLE = b'{"type": "resumption_handle", "handle": "take me back"}'
 
 
+def test_places_of_words_that_will_never_come_end_with_their_connection() -> None:
+    session = opened(replace(SCRIPTED, resumption="none"), retry=Spaced(1.0))
+    say(session, UserTranscript(item=I1, text="Hel", final=False))
+    session.push(Text("Remember me.", turn="context"))
+    assert len(session.state.history) == 2
+    assert resumed(session).history == 1
+    assert [message.text for message in session.state.history] == ["Remember me."]
+
+
 def test_a_handle_restores_the_conversation_where_the_provider_gave_one() -> None:
     session = opened(retry=Spaced(1.0))
     session.receive(HANDLE)
@@ -398,6 +410,39 @@ def test_a_timer_that_was_put_off_or_is_early_rings_for_nothing() -> None:
     closing = session.state
     session.give(Rang(at=0.5, timer=Timer.CLOSE))
     assert session.state == closing
+
+
+@pytest.mark.parametrize(("limit", "left"), [(3600.0, 60.0), (120.0, 60.0), (16.0, 8.0)])
+def test_the_end_that_the_provider_sets_is_told_ahead_of_time(limit: float, left: float) -> None:
+    session = opened(replace(SCRIPTED, session_seconds=limit))
+    session.wait(limit - left - 0.5)
+    assert taken(session) == []
+    session.wait(0.5)
+    (event,) = taken(session)
+    assert isinstance(event, SessionEnding)
+    assert (event.left, event.at) == (left, limit - left)
+    session.wait(limit)
+    assert taken(session) == []
+
+
+def test_each_connection_has_its_own_end() -> None:
+    session = opened(replace(SCRIPTED, session_seconds=16.0), retry=Spaced(1.0))
+    session.wait(4.0)
+    session.lose(LOST)
+    assert Timer.ENDING not in session.state.due
+    session.wait(1.0)
+    session.link()
+    welcome(session)
+    session.wait(7.5)
+    assert names(taken(session)) == ["Reconnected"]
+    session.wait(0.5)
+    assert names(taken(session)) == ["SessionEnding"]
+
+
+def test_a_session_that_closes_does_not_tell_of_its_end_ahead_of_time() -> None:
+    session = opened(replace(SCRIPTED, session_seconds=16.0), close_timeout=32.0)
+    session.push(Close())
+    assert session.state.due == {Timer.CLOSE: 32.0}
 
 
 def shed(session: Fold, count: int = 1, reason: str = "full") -> list[tuple[str, int, float]]:

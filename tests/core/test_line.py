@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 
 from realtime_core.line import Line
+from realtime_core.link import Wires
 from realtime_core.testing import run
 
 
@@ -75,3 +76,20 @@ def test_hanging_up_a_connection_that_stands_ends_it_by_the_deadline(anyio_backe
         return anyio.current_time()
 
     assert run(program, backend=anyio_backend) == 5.0
+
+
+def test_messages_go_straight_out_unless_others_wait(anyio_backend: str) -> None:
+    async def program() -> None:
+        line, sent = Line(0), list[Wires]()
+
+        def takes_one(wires: Wires) -> bool:
+            sent.append(wires)
+            return len(sent) == 1
+
+        line.straight = takes_one
+        for wire in (b"a", b"b", b"c"):
+            line.put((wire,))
+        assert sent == [(b"a",), (b"b",)]
+        assert line.take() == (b"b", b"c")
+
+    run(program, backend=anyio_backend)

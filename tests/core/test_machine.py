@@ -101,6 +101,8 @@ def test_a_frame_the_codec_cannot_send_is_refused_and_leaves_no_trace(frame: Fra
         ({"manual_turns": False}, ActivityEnd()),
         ({"commit": False}, CommitAudio()),
         ({"commit": False}, ClearAudio()),
+        ({"side_responses": False}, CreateResponse(conversation="none")),
+        ({"text_out": False}, CreateResponse(modalities=("text",))),
     ],
     ids=str,
 )
@@ -269,6 +271,22 @@ def test_a_change_that_cannot_be_sent_changes_nothing() -> None:
     session.codec = Refusing(UpdateSession)
     assert session.push(UpdateSession(SessionConfig(fps=5.0))) == NO
     assert session.state.plan.config == SessionConfig()
+
+
+def test_a_request_for_sound_is_refused_by_a_provider_that_only_writes() -> None:
+    session = opened(replace(SCRIPTED, audio_out=()), modalities=("text",))
+    assert isinstance(session.push(CreateResponse(modalities=("text", "audio"))), Unsupported)
+    assert session.push(CreateResponse(modalities=("text",))) is None
+    assert len(of(CreateResponse, sent(session))) == 1
+
+
+def test_a_request_may_choose_its_modalities() -> None:
+    session = opened()
+    assert session.push(CreateResponse(modalities=("text",))) is None
+    say(session, started(R1, "request-0"), done(R1))
+    assert session.push(CreateResponse(modalities=("audio", "text"))) is None
+    wishes = of(CreateResponse, sent(session))
+    assert [wish.modalities for wish in wishes] == [("text",), ("audio", "text")]
 
 
 def test_a_request_goes_out_by_its_name() -> None:

@@ -8,6 +8,7 @@ from returns.result import Failure, Result, Success
 
 from realtime_core import (
     Coded,
+    ItemId,
     Message,
     Plan,
     RealtimeError,
@@ -18,9 +19,21 @@ from realtime_core import (
     Wire,
 )
 from realtime_core.codec import Outgoing
-from realtime_core.moment import Moment, absorb, arm, count, disarm, emit, keep, remember, tell
+from realtime_core.moment import (
+    Moment,
+    absorb,
+    arm,
+    count,
+    disarm,
+    emit,
+    forgo,
+    keep,
+    remember,
+    reserve,
+    tell,
+)
 from realtime_core.state import Arm, Disarm, Emit, Send, State, Timer
-from tests.core.short import E1, I1, I2, plan
+from tests.core.short import C1, E1, I1, I2, plan
 
 
 class Counting:
@@ -111,6 +124,28 @@ def test_the_conversation_keeps_its_newest_entries() -> None:
     for number in range(600):
         known = remember(known, Message("user", str(number)))
     assert [message.text for message in known.history] == [str(n) for n in range(88, 600)]
+
+
+def test_a_place_is_kept_once_and_given_up_only_while_it_is_empty() -> None:
+    known = reserve(reserve(state(), I1), I1)
+    assert known.history == (Message("user", "", item=I1),)
+    assert known.conversation == ()
+    assert forgo(known, I2) == known
+    assert forgo(known, I1).history == ()
+    written = remember(known, Message("user", "Hello", item=I1))
+    assert forgo(reserve(written, I1), I1) == written
+
+
+def test_only_the_places_of_what_the_user_says_are_not_shown() -> None:
+    messages = (Message("user", ""), Message("tool_result", "", item=I1, call=C1))
+    assert state(history=messages).conversation == messages
+
+
+def test_few_places_wait_for_words() -> None:
+    known = remember(state(), Message("user", "Hello", item=I1))
+    for number in range(40):
+        known = reserve(known, ItemId(f"u{number}"))
+    assert [message.item for message in known.history] == [I1, *(f"u{n}" for n in range(24, 40))]
 
 
 def test_the_conversation_keeps_of_an_item_only_what_was_heard() -> None:

@@ -118,7 +118,7 @@ class Changed(ScriptedCodec):
 
     def decode(self, state: int, wire: Wire) -> Result[Coded[int], RealtimeError]:
         result = super().decode(state, wire)
-        if b"response_started" in (wire if isinstance(wire, bytes) else wire.encode()):
+        if "response_started" in str(wire):
             return self.differs(result)
         return result
 

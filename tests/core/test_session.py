@@ -39,6 +39,7 @@ from realtime_core import (
     TurnDetection,
     Unavailable,
     Unsupported,
+    UserTranscript,
     open_session,
     provider,
 )
@@ -46,7 +47,7 @@ from realtime_core.codec import Outgoing
 from realtime_core.outlet import Tally
 from realtime_core.testing import run
 from realtime_core.testing.scripted import SCRIPTED, Peer, scripted
-from tests.core.short import E1, NO, R1, done, listening, names, of, sound, started, words
+from tests.core.short import E1, I2, NO, R1, done, listening, names, of, sound, started, words
 
 
 async def drain(peer: Peer) -> None:
@@ -102,6 +103,7 @@ def test_the_session_keeps_its_name_over_connections(anyio_backend: str) -> None
 def test_the_counters_are_those_of_this_instant(anyio_backend: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.say(started(R1), words("Hello"), sound(480), done(R1), sound(240))
+        await peer.say(UserTranscript(item=I2, text="Hel", final=False))
         await peer.drain()
 
     async def program() -> None:
@@ -116,7 +118,7 @@ def test_the_counters_are_those_of_this_instant(anyio_backend: str) -> None:
             assert session.statistics.output.fenced == 480
             assert before.output.fenced == 0
             texts = [message.text for message in session.history]
-            assert texts == ["x"]
+            assert texts == ["x"], "no place of words that are still to come"
 
     run(program, backend=anyio_backend)
 

@@ -71,8 +71,8 @@ def is_notice(fact: Fact) -> bool:
     """Tell whether the provider says that it has interrupted what is in force."""
     if not isinstance(fact.said, Interrupted):
         return False
-    named = fact.said.response
-    return named is None or fact.before.gen.get(named) == fact.step.before.epoch
+    named, step = fact.said.response, fact.step
+    return named is None or named in fact.before.cut(step.before.epoch, step.given.at)
 
 
 def _is_speech(fact: Fact) -> bool:

@@ -27,7 +27,7 @@ from realtime_core.events import (
     SpeechStarted,
 )
 from realtime_core.frames import CreateResponse, Heard, Interrupt
-from realtime_core.state import Phase, Pushed, Rang, Received, Timer
+from realtime_core.state import Input, Phase, Pushed, Rang, Received, Timer
 from realtime_core.testing.fold import Fold, Step
 from realtime_core.testing.scripted import Greeting, read
 from realtime_core.testing.timeline import Happening, Says, act, welcome
@@ -67,6 +67,8 @@ class Known(NamedTuple):
     """Sent over this connection and neither born nor refused."""
     awaited: frozenset[RequestId] = frozenset()
     """Of these, those for which the barrier still waits or which are wanted."""
+    beside: frozenset[RequestId | ResponseId] = frozenset()
+    """Requests outside the conversation, and the answers to them."""
     bound: bool = False
     """Whether something was bound to this epoch: a response born, or asked for."""
     since: float | None = None
@@ -161,6 +163,12 @@ def is_automatic(fact: Fact) -> bool:
                 and isinstance(given.frame, Interrupt)
                 and given.frame.cause == "local"
             )
+
+
+def is_beside(given: Input) -> bool:
+    """Whether this asks for an answer outside the conversation."""
+    frame = given.frame if isinstance(given, Pushed) else None
+    return isinstance(frame, CreateResponse) and frame.conversation == "none"
 
 
 def is_explicit(fact: Fact) -> bool:
@@ -267,6 +275,8 @@ def _asked(known: Known, step: Step) -> Known:
     if names:
         asked = {**known.asked, **dict.fromkeys(names, after.epoch)}
         known = known._replace(asked=asked, live=known.live.union(names), bound=True)
+        if is_beside(step.given):
+            known = known._replace(beside=known.beside.union(names))
     if after.conn != before.conn or after.phase.ending:
         nothing = frozenset[RequestId]()
         known = known._replace(live=nothing, sent=nothing, awaited=nothing)
@@ -315,6 +325,8 @@ def _said(known: Known, step: Step, said: RealtimeEvent) -> Known:
 def _born(known: Known, step: Step, said: ResponseStarted, id: ResponseId) -> Known:
     before = step.before
     if said.request in known.sent:
+        if said.request in known.beside:
+            known = known._replace(beside=known.beside | {id})
         gen = known.asked[said.request]
         known = _without(known, said.request)
     else:

@@ -309,10 +309,13 @@ class NeverGoesBack(Law):
             (done,) = fold(session.codec, session.state, (late,))
             assert done.effects == (), late
             assert replace(done.after, counts={}) == replace(session.state, counts={}), late
-        for id, response in session.state.ledger.responses.items():
-            if response.epoch < session.state.epoch and session.stands is not None:
+        running = rehearsal.known.cut(session.state.epoch, session.at)
+        taken = session.outlet.delivered
+        for id in session.state.ledger.responses:
+            if id not in running and session.stands is not None:
                 notice = written(Interrupted(cause="provider", response=id))
-                late = Received(at=session.at, conn=session.stands, wires=notice)
+                conn = session.stands
+                late = Received(at=session.at, delivered=taken, conn=conn, wires=notice)
                 (done,) = fold(session.codec, session.state, (late,))
                 assert done.after.epoch == session.state.epoch, id
 

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from realtime_core import incoming, interruption, moment, requests, turn
+from realtime_core import incoming, interruption, moment, negotiate, requests, turn
 from realtime_core.codec import CancelResponse
-from realtime_core.epoch import Epoch, ResponseId
+from realtime_core.config import SessionConfig
+from realtime_core.epoch import Epoch, RequestId, ResponseId
 from realtime_core.errors import Unavailable
 from realtime_core.events import Error, ResponseStarted
 from realtime_core.frames import CreateResponse, Text
 from realtime_core.moment import Moment
 from realtime_core.state import Phase, State
 from realtime_core.testing import PointsFailed, every_point
+from realtime_core.testing.scripted import SCRIPTED
+from realtime_core.testing.timeline import Pushes, Says
 from tests.core.short import of, opened, say, sent
 from tests.laws.model import Fact, Rehearsal, is_explicit
 from tests.laws.scenarios import PUMPS
@@ -124,21 +127,22 @@ class AsksInTurn(Law):
         assert not self.creates.intersection(sent)
         assert len(set(sent)) == len(sent)
         self.creates.update(sent)
-        if sent:
-            assert not step.after.barrier
-            if step.before.plan.capabilities.one_response:
-                assert len(sent) == 1
-                assert not fact.after.open
-                assert fact.after.awaited == set(sent)
+        assert not (sent and step.after.barrier)
+        beside = fact.after.beside
+        within = set(sent) - beside
+        if within and step.before.plan.capabilities.one_response:
+            assert len(within) == 1
+            assert fact.after.open <= beside
+            assert fact.after.awaited - beside == within
         self.turn_has_come(fact)
 
     @staticmethod
     def turn_has_come(fact: Fact) -> None:
-        """Where nothing is open or awaited, nothing that is wanted waits."""
+        """Where nothing is open or awaited, nothing waits; outside the conversation never."""
         known, after = fact.after, fact.step.after
-        free = not known.open and not known.awaited and not after.barrier
-        if after.phase is Phase.OPEN and free:
-            assert known.live <= known.sent
+        if after.phase is Phase.OPEN and not after.barrier:
+            free = known.open | known.awaited <= known.beside
+            assert known.live - known.sent <= (set() if free else known.live - known.beside)
 
     def end(self, rehearsal: Rehearsal) -> None:
         assert rehearsal.session.state.ledger.requests == ()
@@ -168,6 +172,13 @@ class TestOneAtATime:
         say(session, Error(error=refused, recoverable=True, request=first.request))
         seconds = of(CreateResponse, sent(session))
         assert [create.request != first.request for create in seconds] == [True]
+
+    def test_the_conversation_does_not_wait_for_an_answer_outside_of_it(self) -> None:
+        aside, r = CreateResponse(conversation="none"), ResponseId("r")
+        born = ResponseStarted(response=r, request=RequestId("request-0"))
+        ask = Pushes(CreateResponse())
+        timeline = (Pushes(aside), Says((born,)), ask, Pushes(aside), ask)
+        self.law(Story(negotiate(SCRIPTED, SessionConfig()).unwrap(), timeline))
 
     @staticmethod
     def holds(exchange: Exchange) -> None:

@@ -46,6 +46,9 @@ class TruncatesToHeard(Law):
         self.parts(fact, parts)
         told = Counter(repair.item for repair in fact.repairs)
         assert max(told.values(), default=1) == 1
+        for part in [part for part in parts.values() if part.response in fact.before.beside]:
+            del parts[part.item]  # the provider keeps nothing of it
+        assert set(told) <= set(parts)
         for repair in fact.repairs:
             part = parts[repair.item]
             if isinstance(repair, TruncateItem):
@@ -203,6 +206,7 @@ class KeepsWhatWasHeard(Law):
 
     def see(self, fact: Fact) -> None:
         kept = {m.item: m for m in fact.step.after.history if m.role == "assistant"}
+        assert not {fact.after.owner.get(item) for item in kept if item} & fact.after.beside
         for rise in fact.rises:
             for part in rise.heard:
                 message = kept.get(part.item)

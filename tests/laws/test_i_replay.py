@@ -32,6 +32,7 @@ from realtime_core import (
     packing,
     recording,
 )
+from realtime_core.codec import as_message
 from realtime_core.driver import Watcher
 from realtime_core.marks import Marks, hidden
 from realtime_core.recording import recorded
@@ -163,7 +164,8 @@ class TestARecordedSession:
 
 
 def _bytes(given_: Received) -> list[bytes]:
-    return [wire if isinstance(wire, bytes) else wire.encode() for wire in given_.wires]
+    told = map(as_message, given_.wires)
+    return [wire if isinstance(wire, bytes) else wire.encode() for wire in told]
 
 
 # --- secrets ----------------------------------------------------------------------------------

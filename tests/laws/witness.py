@@ -16,7 +16,7 @@ import pytest
 from anyio import BrokenResourceError
 from msgspec.json import Decoder
 
-from realtime_core.codec import CancelResponse, DeleteItem, Outgoing, TruncateItem
+from realtime_core.codec import CancelResponse, DeleteItem, Outgoing, TruncateItem, as_message
 from realtime_core.config import Secret, ToolPolicy
 from realtime_core.epoch import CallId, Epoch, ItemId, RequestId, ResponseId
 from realtime_core.errors import RealtimeException, SessionClosed
@@ -120,7 +120,7 @@ class Witness:
         try:
             if isinstance(given, Received) and given.conn == before.conn:
                 for wire in given.wires:
-                    self._read(_SAID.decode(wire), before)
+                    self._read(_SAID.decode(as_message(wire)), before)
             if isinstance(given, Lost) and given.conn == before.conn:
                 self._unborn.clear()
             if isinstance(given, Rang) and given.timer is Timer.SETTLE:

@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream
 from anyio.streams.stapled import StapledObjectStream
 
+from realtime_core.codec import as_message
 from realtime_core.config import Message
 from realtime_core.link import Link, Wires
 from realtime_core.transports.memory import memory_link
@@ -237,7 +238,7 @@ class Caller:
             quiet += 1
             with suppress(anyio.WouldBlock, anyio.EndOfStream):
                 batch = receive.receive_nowait()
-                news += map(_DECODE, batch)
+                news += map(_DECODE, map(as_message, batch))
                 quiet = 0
         self.log += news
         return news

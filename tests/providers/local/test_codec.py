@@ -44,6 +44,7 @@ from realtime_core import (
     Video,
     negotiate,
 )
+from realtime_core.codec import as_message
 from realtime_core.testing.conformance import conforms
 from realtime_local import local, wire
 from realtime_local.codec import LocalCodec, LocalState
@@ -124,6 +125,7 @@ def test_a_known_message_that_is_malformed_is_a_fault() -> None:
         (ActivityEnd(), wire.Commit()),
         (ClearAudio(), wire.Clear()),
         (CreateResponse("short", RequestId("q")), wire.Create(request="q", instructions="short")),
+        (CreateResponse(modalities=("text",)), wire.Create(request="", modalities=("text",))),
         (CancelResponse(ResponseId(R)), wire.Cancel(response=R)),
         (TruncateItem(ItemId(I), 9, 22_050, "Hon"), wire.Truncate(item=I, samples=9, text="Hon")),
         (DeleteItem(ItemId(I)), wire.Delete(item=I)),
@@ -131,7 +133,7 @@ def test_a_known_message_that_is_malformed_is_a_fault() -> None:
 )
 def test_a_frame_is_its_message(frame: Outgoing, message: wire.SessionMessage) -> None:
     (sent,) = CODEC.encode(begun(), frame).unwrap().wires
-    assert SENT.decode(sent) == message
+    assert SENT.decode(as_message(sent)) == message
 
 
 @pytest.mark.parametrize("frame", [ActivityStart(), Close()])
@@ -152,7 +154,7 @@ def test_the_engine_is_told_the_settings_it_heeds() -> None:
     )
     plan = negotiate(PROVIDER.capabilities, config).unwrap()
     (sent,) = CODEC.greet(plan, None).wires
-    start = SENT.decode(sent)
+    start = SENT.decode(as_message(sent))
     assert isinstance(start, wire.Start)
     assert start.history == (wire.Said("user", "Hi."),)
     told = start.settings
@@ -160,7 +162,7 @@ def test_the_engine_is_told_the_settings_it_heeds() -> None:
     assert (told.threshold, told.prefix_ms) == (0.7, 320)
     assert [tool.name for tool in told.tools] == ["weather"]
     (sent,) = CODEC.encode(begun(), UpdateSession(config)).unwrap().wires
-    assert SENT.decode(sent) == wire.Update(settings=told)
+    assert SENT.decode(as_message(sent)) == wire.Update(settings=told)
 
 
 def test_ids_of_a_new_connection_differ_from_the_old_ones() -> None:
@@ -168,7 +170,7 @@ def test_ids_of_a_new_connection_differ_from_the_old_ones() -> None:
     (event,) = events(wire.ResponseCreated(response=R), state)
     assert event.response == "2:r0"
     (sent,) = CODEC.encode(state, CancelResponse(event.response)).unwrap().wires
-    assert SENT.decode(sent) == wire.Cancel(response=R)
+    assert SENT.decode(as_message(sent)) == wire.Cancel(response=R)
 
 
 def test_words_carry_where_they_begin_to_sound() -> None:

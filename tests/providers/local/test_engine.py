@@ -291,6 +291,20 @@ async def test_text_alone_is_written() -> None:
     assert stage.mouth.said == []
 
 
+async def test_one_answer_may_be_written_alone() -> None:
+    stage = Stage()
+    async with engine(stage.parts()) as caller:
+        heard = await caller.send(
+            wire.Typed(text="one"),
+            wire.Create(request="a", modalities=("text",)),
+            wire.Create(request="b"),
+        )
+    answers = [said.audio for said in of(wire.Spoken, heard)]
+    assert answers == sorted(answers)
+    assert set(answers) == {False, True}
+    assert len(of(wire.AudioDone, heard)) == 1
+
+
 async def test_an_answer_is_broken_off_at_its_most_tokens() -> None:
     stage = Stage(hello=LONG)
     async with engine(stage.parts(), wire.Settings(max_tokens=2)) as caller:
