@@ -96,17 +96,17 @@ def heard_words(
         return "", True
     if complete and heard >= received:
         return text, True
-    said, sample = "", 0
+    said, sample, loose = "", 0, ""
     for piece, end in words.pieces:
+        loose += piece
         if end is None:
-            break
+            continue
         if end > heard:
             share = (heard - sample) / (end - sample)
-            return said + _whole_words(piece, int(len(piece) * share)), False
-        said, sample = said + piece, end
-    else:
-        if words.pieces:
-            return said, True
+            return said + _whole_words(loose, int(len(loose) * share)), False
+        said, sample, loose = said + loose, end, ""
+    if words.pieces and not loose:
+        return said, True
     rest = text[len(said) :] if text.startswith(said) else ""
     fair = len(rest) * (heard - sample) // max(1, received - sample)
     slow = (heard - sample) * _CHARACTERS_A_SECOND // max(1, rate)

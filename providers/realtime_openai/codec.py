@@ -31,6 +31,7 @@ from realtime_core.plan import Plan, negotiate
 from . import client_events as client
 from . import server_events as server
 from .dialect import DIALECTS, Dialect, unmet
+from .failures import quoted
 from .memory import Memory
 from .options import Options, options_of
 from .playing import heard
@@ -151,7 +152,7 @@ def _unread(state: Memory, wire: str | bytes, problem: str) -> Result[Coded[Memo
     return Failure(
         ProtocolViolation(
             what=f"A message {name or 'without a type'} could not be read.",
-            cause=problem[:200],
+            cause=quoted(problem)[:200],
             fix="Look at it with `realtime decode`; if it is right, this is a defect here.",
         )
     )

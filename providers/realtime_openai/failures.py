@@ -5,6 +5,7 @@ Facts: recorded and probed sessions; close codes 3000 and 4000 follow an `error`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from realtime_core.errors import (
@@ -20,7 +21,11 @@ from realtime_core.errors import (
 
 from .server_events import ErrorDetails, ResponseObject, StatusDetails
 
-__all__ = ("closed", "complaint", "unfinished")
+__all__ = ("closed", "complaint", "quoted", "unfinished")
+
+_SHOWN = 1_000
+_KEYS = re.compile(r"\b(?:(?:sk|ek|xai)[-_][\w-]{8,}|eyJ[\w.-]{16,}|[0-9A-Za-z]{32,})\b")
+"""What keys and tokens of the family look like; ids are shorter, or have a prefix of their own."""
 
 _KEY = "The key is wrong, or lacks a permission or credit: give `api_key=`, or look at the account."
 _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...] = (
@@ -67,11 +72,16 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
 )
 
 
+def quoted(words: str) -> str:
+    """Give the beginning of a server's words, without what looks like a key."""
+    return _KEYS.sub("***", words[:_SHOWN])
+
+
 def complaint(details: ErrorDetails) -> RealtimeError:
     """Read what an `error` event or a failed response says."""
-    code = str(details.code or details.type or "")
+    code = quoted(str(details.code or details.type or ""))
     about = f" (at {details.param})" if details.param else ""
-    what = f"{details.message or 'The provider reports an error.'}{about}"
+    what = quoted(f"{details.message or 'The provider reports an error.'}{about}")
     for name in (details.code, details.type):
         for names, kind, cause, fix in _KINDS:
             if name in names:
@@ -107,7 +117,7 @@ def closed(code: int, reason: str) -> RealtimeError | None:
     """Read how a server closed the connection; None where it did in good order."""
     said = reason or f"code {code}"
     what = f"The provider closed the connection: {said}."
-    name = reason.rpartition(".")[2]
+    kind, _, name = reason.rpartition(".")
     match code:
         case 1000:
             return None
@@ -129,7 +139,7 @@ def closed(code: int, reason: str) -> RealtimeError | None:
                 what=what, cause="the key, or its permissions", fix=_KEY, code=name or str(code)
             )
         case 4000:
-            return complaint(ErrorDetails(code=name or str(code), message=what))
+            return complaint(ErrorDetails(type=kind, code=name or str(code), message=what))
         case _:
             return Unavailable(
                 what=what,

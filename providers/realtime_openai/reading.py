@@ -27,7 +27,7 @@ from realtime_core.events import (
 
 from . import server_events as server
 from .answers import ANSWERS, usage_of
-from .failures import complaint
+from .failures import complaint, quoted
 from .memory import Memory, Read, put_words, say, settled, written
 from .playing import PLAYING, unheld
 
@@ -165,7 +165,7 @@ def _written(
 
 
 def _unwritten(memory: Memory, event: server.UserFailed) -> Read:
-    why = event.error.message or "what the user said could not be written down"
+    why = quoted(event.error.message or "what the user said could not be written down")
     warning = Warning(field="transcribe_user", why=why)
     return _written(memory, ItemId(event.item_id), "", None, warning)
 

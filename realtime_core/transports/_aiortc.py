@@ -17,6 +17,7 @@ from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
+    RTCDataChannel,
     RTCPeerConnection,
     RTCSessionDescription,
 )
@@ -156,6 +157,7 @@ class _AtOnce:
 class _AiortcCall:
     def __init__(self, handset: Handset, channel: str, *, video: bool) -> None:
         self._handset = handset
+        self._label = channel
         self._peer = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
@@ -167,20 +169,26 @@ class _AiortcCall:
         self._pictures = _Pictures() if video else None
         if self._pictures is not None:
             self._peer.addTransceiver(self._pictures, direction="sendonly")
-        self._channel = self._peer.createDataChannel(channel)
-        self._channel.bufferedAmountLowThreshold = _MOST_BUFFERED // 2
-        self._attend()
-
-    def _attend(self) -> None:
-        """Let what happens reach the handset."""
-        self._channel.on("open", self._handset.opened)
-        self._channel.on("message", self._handset.said)
-        self._channel.on("close", self._closed)
-        self._channel.on("bufferedamountlow", self._room.give)
+        self._channel: RTCDataChannel | None = None
         self._peer.on("track", self._listen)
+        self._peer.on("datachannel", self._attend)
         self._peer.on("connectionstatechange", self._changed)
 
+    def _attend(self, channel: RTCDataChannel) -> None:
+        """Let what happens on the channel reach the handset; others are left alone."""
+        if self._channel is not None or channel.label != self._label:
+            return
+        self._channel = channel
+        channel.bufferedAmountLowThreshold = _MOST_BUFFERED // 2
+        channel.on("open", self._handset.opened)
+        channel.on("message", self._handset.said)
+        channel.on("close", self._closed)
+        channel.on("bufferedamountlow", self._room.give)
+        if channel.readyState == "open":
+            self._handset.opened()
+
     async def offer(self) -> str:
+        self._attend(self._peer.createDataChannel(self._label))
         await self._peer.setLocalDescription(await self._peer.createOffer())
         return self._peer.localDescription.sdp
 
@@ -190,8 +198,23 @@ class _AiortcCall:
         except Exception as problem:  # whatever a made-up answer makes aiortc raise
             raise RealtimeException(_no_answer(problem)) from problem
 
+    async def answer(self, offer: str) -> str:
+        (sound,) = self._peer.getTransceivers()
+        try:
+            await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for other in self._peer.getTransceivers():
+                other.direction = "sendrecv" if other is sound else "inactive"
+            await self._peer.setLocalDescription(await self._peer.createAnswer())
+        except Exception as problem:  # whatever a made-up offer makes aiortc raise
+            raise RealtimeException(_no_offer(f"{type(problem).__name__}: {problem}")) from problem
+        if sound.mid is None or self._peer.sctp is None:
+            raise RealtimeException(_no_offer("it lacks sound, or a data channel"))
+        return self._peer.localDescription.sdp
+
     async def send(self, message: str) -> None:
         channel = self._channel
+        if channel is None:
+            raise anyio.BrokenResourceError
         while channel.readyState == "open" and channel.bufferedAmount > _MOST_BUFFERED:
             await self._room.wait()
         try:
@@ -210,10 +233,11 @@ class _AiortcCall:
         for listener in self._listeners:
             listener.cancel()  # a track that never began to sound does not end by itself
         await asyncio.gather(*self._listeners, return_exceptions=True)
-        self._channel.close()
-        with anyio.move_on_after(_LAST_WORDS):
-            while self._channel.readyState != "closed":
-                await self._room.wait()
+        if self._channel is not None:
+            self._channel.close()
+            with anyio.move_on_after(_LAST_WORDS):
+                while self._channel.readyState != "closed":
+                    await self._room.wait()
         await self._peer.close()
 
     def _closed(self) -> None:
@@ -267,6 +291,14 @@ def _no_answer(problem: Exception) -> RealtimeError:
         what="The answer to the offer could not be taken.",
         cause=f"{type(problem).__name__}: {problem}",
         fix="Look at what the endpoint sent: it should be SDP with sound and a data channel.",
+    )
+
+
+def _no_offer(why: str) -> RealtimeError:
+    return InvalidRequest(
+        what="The offer of a call could not be taken.",
+        cause=why,
+        fix="Send SDP with one track of sound and a data channel, all its candidates in it.",
     )
 
 

@@ -75,6 +75,14 @@ class Voice:
         self._began = float("-inf")
         self._sent = 0
         """Samples since it began."""
+        self._spoken = 0
+        """Samples of what was put that are sent."""
+        self._newest = 0
+        """Of these, samples in the newest frame that had any."""
+        self.spoke_at = float("-inf")
+        """When that was sent."""
+        self.held = False
+        """Whether what waits has to wait on, and silence goes out."""
         self._over = False
 
     async def put(self, pcm: bytes) -> None:
@@ -92,6 +100,11 @@ class Voice:
             else:
                 await self._wait()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether sound waits to be sent."""
+        return bool(self._waiting)
+
     async def drained(self) -> None:
         """Wait until the last of the sound is on its way; raises as `put` does."""
         while self._waiting:
@@ -105,10 +118,25 @@ class Voice:
         await anyio.sleep_until(self._due)
         self._sent += self._frame
         size = self._frame * self.format.sample_size
-        frame = bytes(self._waiting[:size])
-        del self._waiting[:size]
+        frame = b"" if self.held else bytes(self._waiting[:size])
+        if frame:
+            del self._waiting[:size]
+            self._newest = self.format.samples(len(frame))
+            self._spoken += self._newest
+            self.spoke_at = anyio.current_time()
         self._taken.give()
         return frame.ljust(size, b"\0")
+
+    def spoken(self) -> int:
+        """Give the samples of what was put that are sent and have had the time to sound."""
+        sounds = anyio.current_time() < self.spoke_at + 1 / _FRAMES
+        return self._spoken - (self._newest if sounds else 0)
+
+    def clear(self) -> None:
+        """Forget what waits; what sounds just now no longer counts as spoken."""
+        self._spoken, self._newest = self.spoken(), 0
+        self._waiting.clear()
+        self._taken.give()
 
     def end(self) -> None:
         """Let nobody wait any longer."""

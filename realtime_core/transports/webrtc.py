@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import anyio
 from anyio.abc import ObjectStream
@@ -25,7 +25,7 @@ from ..plan import Plan
 from ..signals import Signal
 from .sound import Ear, Voice
 
-__all__ = ("Call", "Engine", "Exchange", "Handset", "webrtc")
+__all__ = ("Answer", "Call", "Engine", "Exchange", "Handset", "answering", "webrtc")
 
 _MOST_SOUND = 30
 """Seconds of received sound that may wait to be read."""
@@ -48,6 +48,14 @@ class Call(Protocol):
 
     async def accept(self, answer: str) -> None:
         """Begin to connect; raises `RealtimeException` for what is no answer to the offer."""
+        ...
+
+    async def answer(self, offer: str) -> str:
+        """Give the answer to an offer, as whole as an offer is, and begin to connect.
+
+        Only its sound and its channel are taken. Raises `RealtimeException` for what is no offer
+        of both.
+        """
         ...
 
     async def send(self, message: str) -> None:
@@ -158,7 +166,7 @@ class Handset:
 
 
 class Engine(Protocol):
-    """Makes calls.
+    """Makes calls, and takes them.
 
     Entering makes one, not yet connected; leaving ends it, and nothing of it remains.
     """
@@ -201,6 +209,30 @@ def webrtc(
             yield _CallLink(handset, call)
 
     return dial
+
+
+class Answer(NamedTuple):
+    """A call that was answered."""
+
+    sdp: str
+    handset: Handset
+    """Messages can be sent once it is `standing`; its `voice` is heard by the caller."""
+    link: Link
+
+
+@asynccontextmanager
+async def answering(
+    offer: str, format: AudioFormat, *, engine: Engine | None = None, channel: str = "oai-events"
+) -> AsyncGenerator[Answer]:
+    """Take a call that somebody offers; it connects once the answer has reached the caller.
+
+    Sound comes and goes in `format`. Raises `RealtimeException` for what is no offer of sound and a
+    data channel, and where no engine runs. Leaving the block hangs up.
+    """
+    handset = Handset(_carried(format), format)
+    carry = engine if engine is not None else _aiortc()
+    async with carry(handset, channel=channel, video=False) as call:
+        yield Answer(await call.answer(offer), handset, _CallLink(handset, call))
 
 
 class _CallLink(ObjectStream[Wires]):

@@ -39,10 +39,11 @@ def apart(story: Story, backend: str) -> Performance:
         outlet=Outlet(),
         retry=config.retry if config.retry == Recurs(0) else Spaced(TICK + _APART),
     )
+    able = story.plan.capabilities
+    if able.session_seconds is not None:
+        able = replace(able, session_seconds=able.session_seconds + _APART)
     timeline = tuple(part for happening in story.timeline for part in (happening, Waits(1)))
-    return performed(
-        timeline, config, story.plan.capabilities, backend=backend, seed=story.seed, late=0
-    )
+    return performed(timeline, config, able, backend=backend, seed=story.seed, late=0)
 
 
 def tied(story: Story, backend: str) -> Performance:

@@ -85,13 +85,16 @@ def _at(page: Page, at: Spot) -> Part:
 
 
 def sound(page: Page, event: AudioOutput) -> None:
-    """Write a piece of sound."""
+    """Write a piece of sound, or remember that it goes over a track."""
     at = _part(page, event, "audio", "sounded") if event.pcm else None
     if at is None:
         return
     part = _at(page, at)
     samples = part.samples + page.book.output_format.samples(len(event.pcm))
     entry = _change(page, at, replace(part, samples=samples))
+    if page.book.by_track:
+        page.keep(unplayed=(*(id for id in page.book.unplayed if id != at[0]), at[0]))
+        return
     page.say("response.output_audio.delta", **where(entry, *at[1:]), delta=event.pcm)
 
 

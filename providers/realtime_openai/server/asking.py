@@ -100,6 +100,11 @@ def cancel(page: Page, event: client.Cancel, id: str) -> None:
 
 
 def clear_output(page: Page, event: client.ClearOutput, id: str) -> None:  # noqa: ARG001
-    """Refuse: this is for servers that play."""
+    """Cut what plays on a track; over a socket nothing does."""
+    if page.book.by_track:
+        mine = tuple(one for one in page.book.unplayed if one not in page.book.fenced)
+        if mine:
+            interrupt(page, mine, id)
+        return
     what = "Over a socket the client plays the sound, and clears it by itself."
     page.fail("invalid_event", what, param="type", event=id)

@@ -118,6 +118,10 @@ class Book(msgspec.Struct, frozen=True):
     """In which the client sends sound."""
     output_format: AudioFormat = PCM_24K
     """In which the client gets sound."""
+    by_track: bool = False
+    """Whether sound comes and goes over a track, which has a format of its own."""
+    unplayed: tuple[str, ...] = ()
+    """Over a track: answers of which the client has still to hear something."""
     said: int = 0
     """Events written."""
     minted: int = 0
@@ -176,14 +180,25 @@ class Book(msgspec.Struct, frozen=True):
         return "" if waits else None
 
 
-def begin(name: str, model: str = "", voice: str = "", base: SessionConfig | None = None) -> Book:
+def begin(
+    name: str,
+    model: str = "",
+    voice: str = "",
+    base: SessionConfig | None = None,
+    given: Fields | None = None,
+    *,
+    by_track: bool = False,
+) -> Book:
     """Open a conversation's book; its name makes ids."""
-    return settled(Book(name, model, voice, base or SessionConfig()), {})
+    book = Book(name, model, voice, base or SessionConfig(), by_track=by_track)
+    return settled(book, given or {})
 
 
 def settled(book: Book, given: Fields) -> Book:
     """Let these settings of the client hold."""
     session = default_session(book.name, book.model, book.voice, given)
+    if book.by_track:
+        return replace(book, given=given, session=session)
     into, out = format_of(session, "input"), format_of(session, "output")
     return replace(book, given=given, session=session, input_format=into, output_format=out)
 

@@ -6,7 +6,9 @@ and what it has added to the conversation is the session's history.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Protocol
 from uuid import uuid4
 
 from anyio.abc import TaskGroup
@@ -15,6 +17,7 @@ from returns.result import Failure
 
 from realtime_core.beside import beside
 from realtime_core.capability import Capabilities
+from realtime_core.codec import Wire
 from realtime_core.config import SessionConfig
 from realtime_core.errors import (
     AuthFailed,
@@ -24,7 +27,7 @@ from realtime_core.errors import (
     SessionExpired,
     Unsupported,
 )
-from realtime_core.events import Disconnected, Error
+from realtime_core.events import Disconnected, Error, RealtimeEvent
 from realtime_core.frames import (
     ClearAudio,
     CommitAudio,
@@ -47,24 +50,58 @@ from .mirror import Ask, accepted, begin, declined, hear, refused
 from .schema import Complaint, Fields
 from .settings import config_of, default_session, format_of, merged, unfit
 
-__all__ = ("bridge",)
+__all__ = ("Listener", "Playing", "bridge")
+
+
+class Listener(Protocol):
+    """Knows what of a session's sound is heard, and reports it to the session."""
+
+    def take(self, event: RealtimeEvent) -> None:
+        """Note an event that the client was told. Never waits."""
+        ...
+
+    async def room(self) -> None:
+        """Wait while too much sound waits to be heard."""
+        ...
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        ...
+
+
+Playing = Callable[[RealtimeSession[Frame], Desk], Listener]
+"""Plays a session's sound on the client's track."""
 
 
 async def bridge(
-    socket: Socket, provider: Provider[Frame], base: SessionConfig, model: str = ""
+    socket: Socket,
+    provider: Provider[Frame],
+    base: SessionConfig,
+    model: str = "",
+    given: Fields | None = None,
+    *,
+    playing: Playing | None = None,
 ) -> None:
     """Serve one client until it leaves, or the session behind it ends.
 
-    A session that cannot be opened, or ends with an error, is told as an `error` event and a close
-    code. Cancelling closes the session and leaves the socket to its owner.
+    `given` are settings that it told before it came. With `playing`, sound goes over a track, and
+    comes as `Media`. A session that cannot be opened, or ends with an error, is told as an `error`
+    event and a close code. Cancelling closes the session and leaves the socket to its owner.
     """
     able = provider.capabilities
     voice = base.voice or next(iter(able.voices), "alloy")
-    book = begin(uuid4().hex[:12], model or able.provider, voice, base)
+    by_track, listen = playing is not None, playing or _far_away
+    name = uuid4().hex[:12]
+    book = begin(name, model or able.provider, voice, base, given, by_track=by_track)
     desk = Desk(socket, book)
     async with beside() as tasks, AsyncExitStack() as stack:
         tasks.start_soon(desk.write)
-        await _Bridge(desk, provider, base, tasks, stack).serve()
+        await _Bridge(desk, provider, base, tasks, stack, listen=listen).serve()
+
+
+def _far_away(session: RealtimeSession[Frame], desk: Desk) -> Listener:
+    del desk
+    return Ear(session)
 
 
 class _Bridge:
@@ -77,10 +114,13 @@ class _Bridge:
         base: SessionConfig,
         tasks: TaskGroup,
         stack: AsyncExitStack,
+        *,
+        listen: Playing,
     ) -> None:
         self._desk = desk
         self._provider = provider
         self._base = base
+        self._listen = listen
         self._tasks = tasks
         self._stack = stack
         self._session: RealtimeSession[Frame] | None = None
@@ -95,7 +135,7 @@ class _Bridge:
         except _Closed as refusal:
             await self._part(refusal.error)
 
-    async def _hear(self, wires: tuple[str | bytes, ...]) -> None:
+    async def _hear(self, wires: tuple[Wire, ...]) -> None:
         """Do what one read asks; a cut waits for what the same read tells of what was heard."""
         desk = self._desk
         cut: Ask | None = None
@@ -168,7 +208,7 @@ class _Bridge:
             book.input_format,
             book.output_format,
         )
-        if same or self._session is None:
+        if same or book.by_track or self._session is None:
             return None
         return Complaint("invalid_value", "Formats are fixed once sound has been sent.", "session")
 
@@ -193,13 +233,13 @@ class _Bridge:
         except RealtimeException as refusal:
             raise _Closed(refusal.error) from refusal
         self._session = session
-        ear = Ear(session)
+        ear = self._listen(session, self._desk)
         self._tasks.start_soon(ear.run)
         self._tasks.start_soon(self._tell, session, ear)
         for frame in frames:
             await self._do(Ask(frame))
 
-    async def _tell(self, session: RealtimeSession[Frame], ear: Ear) -> None:
+    async def _tell(self, session: RealtimeSession[Frame], ear: Listener) -> None:
         async for event in session.events():
             for ask in self._desk.tell(event):
                 await self._do(ask)
@@ -208,6 +248,7 @@ class _Bridge:
                 await self._part(event.error)
                 return
             await self._desk.room()
+            await ear.room()
 
     async def _part(self, error: RealtimeError | None) -> None:
         """Tell the client why this is the end."""

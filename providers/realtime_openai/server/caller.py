@@ -14,6 +14,7 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
+from realtime_core.codec import as_message
 from realtime_core.epoch import CallId, ItemId, RequestId, ResponseId
 from realtime_core.events import (
     AgentTranscript,
@@ -73,7 +74,7 @@ class Caller:
         try:
             while True:
                 for wire in await self.desk.receive():
-                    self._hear(wire)
+                    self._hear(as_message(wire))
         except ENDS as end:
             self._end = end
             self._came.give()
@@ -81,7 +82,7 @@ class Caller:
     def _hear(self, wire: str | bytes) -> None:
         for ask in self.desk.hear(wire):
             if isinstance(ask.frame, UpdateSession) and ask.given is not None:
-                self.desk.take(accepted(self.desk.book, ask.given))
+                self.desk.answer(accepted(self.desk.book, ask.given))
         try:
             event = client.decode(wire)
         except _BROKEN:

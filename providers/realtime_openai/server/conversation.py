@@ -19,13 +19,15 @@ from realtime_core.frames import Frame
 from realtime_core.link import Dial
 from realtime_core.provider import Provider, resolve
 from realtime_core.transports import websocket_server
-from realtime_core.transports.websocket_server import Judge
+from realtime_core.transports.websocket_server import Judge, ServedSocket
 
 from .bridge import bridge
 from .caller import Caller, Script
+from .calls import Calls
 from .desk import ENDS, Desk, Socket
 from .inside import inside
 from .mirror import begin
+from .schema import Fields
 
 __all__ = ("HARMLESS", "Loopback", "Served", "loopback", "serve")
 
@@ -64,31 +66,36 @@ async def serve(
 ) -> AsyncGenerator[Served]:
     """Serve a provider's sessions while the block is open, one for each client that connects.
 
-    `config` holds where a client says nothing. `process_request` may answer whatever is asked that
-    is no WebSocket. With `port=None` there is no socket, only `dial`. Raises `RealtimeException` if
-    there is no such provider.
+    At the same port calls (WebRTC; extra `webrtc`, asyncio) and client secrets are asked for.
+    `config` holds where a client says nothing. `process_request` may answer whatever is asked,
+    before anything else does. With `port=None` there is no socket, only `dial`. Raises
+    `RealtimeException` if there is no such provider.
     """
     found = _provider(provider, options)
     base = config if config is not None else found.defaults
 
-    async def attend(socket: Socket, path: str = "") -> None:
+    async def attend(socket: Socket, path: str = "", given: Fields | None = None) -> None:
         asked = parse_qs(urlsplit(path).query)
-        await bridge(socket, found, base, next(iter(asked.get("model", [])), ""))
+        await bridge(socket, found, base, next(iter(asked.get("model", [])), ""), given)
 
-    async with _listening(attend, host, port, process_request) as (name, number):
-        yield Served(name, number, inside(attend))
+    async with beside() as tasks:
+        calls = Calls(tasks, found, base, process_request)
+
+        async def handler(socket: ServedSocket) -> None:
+            if not await calls.join(socket, socket.request):
+                await attend(socket, socket.request.path, calls.bound(socket.request))
+
+        async with _listening(handler, host, port, calls.answer) as (name, number):
+            yield Served(name, number, inside(attend))
 
 
 @asynccontextmanager
 async def _listening(
-    attend: Callable[[Socket, str], Awaitable[None]],
+    handler: Callable[[ServedSocket], Awaitable[None]],
     host: str,
     port: int | None,
     judge: Judge | None,
 ) -> AsyncGenerator[tuple[str, int]]:
-    async def handler(socket: websocket_server.ServedSocket) -> None:
-        await attend(socket, socket.request.path)
-
     if port is None:
         yield "", 0
         return
@@ -186,6 +193,10 @@ async def loopback(
     is not `allowed`.
     """
     stage = Loopback(script, mirrored=mirrored, allowed=allowed)
-    async with _listening(stage.attend, host, port, process_request) as (stage.host, stage.port):
+
+    async def handler(socket: ServedSocket) -> None:
+        await stage.attend(socket, socket.request.path)
+
+    async with _listening(handler, host, port, process_request) as (stage.host, stage.port):
         yield stage
     stage.judge()

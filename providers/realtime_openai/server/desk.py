@@ -11,7 +11,7 @@ from typing import Protocol
 
 import anyio
 
-from realtime_core.codec import as_message
+from realtime_core.codec import Wire
 from realtime_core.errors import RealtimeException
 from realtime_core.events import RealtimeEvent
 from realtime_core.line import Line
@@ -72,7 +72,7 @@ class Desk:
         self._moved = Signal()
         self._gone = False
         self._silent = silent
-        self._answer(greet(book))
+        self.answer(greet(book))
 
     async def write(self) -> None:
         """Write what there is to say, until cancelled or until the client is gone."""
@@ -91,19 +91,20 @@ class Desk:
             self._gone = True
             self._moved.give()
 
-    async def receive(self) -> tuple[str | bytes, ...]:
+    async def receive(self) -> Wires:
         """Wait for what the client says; raises one of `ENDS` at the end.
 
         A client that does not read what it is told is not heard either.
         """
         await self.room(_MUCH)
-        return tuple(as_message(wire) for wire in await self.socket.receive())
+        return await self.socket.receive()
 
-    def hear(self, wire: str | bytes) -> tuple[Ask, ...]:
+    def hear(self, wire: Wire) -> tuple[Ask, ...]:
         """Read what the client said, and answer it; gives what it asks of the session."""
-        return self._answer(hear(self.book, wire))
+        return self.answer(hear(self.book, wire))
 
-    def _answer(self, told: Told) -> tuple[Ask, ...]:
+    def answer(self, told: Told) -> tuple[Ask, ...]:
+        """Keep what a step gave, and say it, unless nothing is answered here."""
         return self.take(told._replace(wires=()) if self._silent else told)
 
     def tell(self, *events: RealtimeEvent) -> tuple[Ask, ...]:

@@ -50,6 +50,9 @@ class Ear:
         self._sent = deliver(self._sent, event.item, samples, event.format.rate, starts)
         self._filled.give()
 
+    async def room(self) -> None:
+        """Wait for nothing: the client keeps what it is sent."""
+
     async def run(self) -> None:
         """Report until cancelled."""
         while True:

@@ -8,11 +8,11 @@ that names the client's event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
-from realtime_core.codec import Wire, as_message
+from realtime_core.codec import Media, Wire, as_message
 from realtime_core.errors import RealtimeError
 from realtime_core.events import (
     AgentTranscript,
@@ -49,6 +49,7 @@ __all__ = (
     "declined",
     "greet",
     "hear",
+    "played",
     "refused",
     "tell",
 )
@@ -65,8 +66,11 @@ def greet(book: Book) -> Told:
 
 
 def hear(book: Book, data: Wire) -> Told:
-    """Read what a client sent."""
+    """Read what a client sent, or what sound came over its track."""
     page, wire = Page(book), as_message(data)
+    if isinstance(data, Media) and book.by_track:
+        speech.append(page, client.Append(audio=data.data), "")
+        return page.told()
     try:
         event = client.decode(wire)
         strange = None if isinstance(event, client.Append) else _strange(wire, event)
@@ -168,6 +172,15 @@ def _limits(page: Page, event: RateLimits) -> None:
         if one.name in _LIMITS
     ]
     page.say("rate_limits.updated", rate_limits=limits)
+
+
+def played(book: Book, response: str, how: Literal["started", "stopped", "cleared"]) -> Told:
+    """Say that an answer begins to sound on its track, has sounded, or was cut."""
+    page = Page(book)
+    if how != "started":
+        page.keep(unplayed=tuple(id for id in book.unplayed if id != response))
+    page.say(f"output_audio_buffer.{how}", response_id=response)
+    return page.told()
 
 
 # --- what the session said to what was asked --------------------------------------------------

@@ -7,7 +7,7 @@ import io
 import struct
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from realtime_core import (
+    PCM_24K,
     InvalidRequest,
     Media,
     Plan,
@@ -30,7 +31,7 @@ from realtime_core import (
 from realtime_core.link import Link
 from realtime_core.testing import no_leaks
 from realtime_core.testing.scripted import SCRIPTED
-from realtime_core.transports.webrtc import webrtc
+from realtime_core.transports.webrtc import Answer, answering, webrtc
 
 aiortc = pytest.importorskip("aiortc", reason="needs the extra `webrtc` (aiortc)")
 
@@ -458,6 +459,108 @@ def test_a_peer_that_falls_silent_is_lost(monkeypatch: pytest.MonkeyPatch) -> No
         assert broken == ["broken"]
 
     on_loopback(test)
+
+
+# --- the other end ----------------------------------------------------------------------------
+
+
+def answered(test: Callable[[Link, Answer], Awaitable[None]], *, video: bool = False) -> None:
+    """Run a test on a call between our own two ends."""
+
+    async def program() -> None:
+        async with no_leaks(within=1.0):
+            with anyio.fail_after(4 * LIMIT):
+                async with AsyncExitStack() as stack:
+                    taken = list[Answer]()
+
+                    async def exchange(plan: Plan, offer: str) -> str:
+                        far = await stack.enter_async_context(answering(offer, PCM_24K))
+                        taken.append(far)
+                        return far.sdp
+
+                    async with webrtc(exchange, video=video)(PLAN) as link:
+                        await taken[0].handset.standing()
+                        await test(link, taken[0])
+
+    anyio.run(program)
+
+
+def test_a_call_is_answered() -> None:
+    async def test(link: Link, far: Answer) -> None:
+        await link.send(("hello", Media("audio", sine(RATE // 2, 1_000, RATE).tobytes())))
+        await far.link.send((b"hello yourself",))
+        await far.handset.voice.put(sine(RATE // 4, 440, RATE).tobytes())
+        for end, said, hertz in ((far.link, "hello", 1_000), (link, "hello yourself", 440)):
+            sound, messages = await listen(end, 0.6)
+            assert messages == [said]
+            (loud,) = np.nonzero(np.abs(sound.astype(int)) > 4_000)
+            assert pitch(sound[loud[0] : loud[0] + RATE // 5], RATE) == pytest.approx(hertz, abs=4)
+
+    answered(test)
+
+
+def test_who_answered_hangs_up() -> None:
+    async def test(link: Link, far: Answer) -> None:
+        await far.link.aclose()
+        with pytest.raises(anyio.EndOfStream):
+            await ends(far.link)
+
+    answered(test)
+
+
+def test_pictures_are_declined() -> None:
+    async def test(link: Link, far: Answer) -> None:
+        assert "a=inactive" in far.sdp
+        await link.send(("hello",))
+        assert "hello" in (await listen(far.link, 0.1))[1]
+
+    answered(test, video=True)
+
+
+@pytest.mark.parametrize(
+    "offer", ["", "no offer", "v=0\r\n", "v=0\r\nm=audio x\r\n", "sound", "channel"]
+)
+def test_a_made_up_offer_is_refused(offer: str) -> None:
+    async def program() -> None:
+        async with no_leaks(within=1.0):
+            connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+            if offer == "sound":
+                connection.addTransceiver("audio")
+            if offer == "channel":
+                connection.createDataChannel("oai-events")
+            sdp = offer
+            if offer in {"sound", "channel"}:
+                await connection.setLocalDescription(await connection.createOffer())
+                sdp = connection.localDescription.sdp
+            with pytest.raises(RealtimeException, match="offer") as refusal:
+                async with answering(sdp, PCM_24K):
+                    pytest.fail("it stands")
+            assert isinstance(refusal.value.error, InvalidRequest)
+            await connection.close()
+
+    anyio.run(program)
+
+
+def test_another_channel_is_left_alone() -> None:
+    async def program() -> None:
+        async with no_leaks(within=1.0):
+            connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+            connection.addTransceiver("audio")
+            other = connection.createDataChannel("other")
+            await connection.setLocalDescription(await connection.createOffer())
+            sdp = connection.localDescription.sdp
+            async with answering(sdp, PCM_24K) as far:
+                answer = RTCSessionDescription(far.sdp, "answer")
+                with anyio.fail_after(LIMIT):
+                    opened = asyncio.Event()
+                    other.on("open", opened.set)
+                    await connection.setRemoteDescription(answer)
+                    await opened.wait()
+                with pytest.raises(anyio.BrokenResourceError):
+                    await far.link.send(("nobody hears it",))
+            await connection.close()
+
+    anyio.run(program)
 
 
 # --- what does not come about -----------------------------------------------------------------

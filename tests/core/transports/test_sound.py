@@ -145,6 +145,60 @@ class TestVoice:
 
         run(program, backend=anyio_backend)
 
+    def test_what_was_spoken_has_had_the_time_to_sound(self, anyio_backend: str) -> None:
+        async def program() -> None:
+            voice = Voice(PCM_24K)
+            await voice.put(b"\1" * (2 * FRAME + 100))
+            assert voice.waiting
+            assert (voice.spoken(), voice.spoke_at) == (0, float("-inf"))
+            for spoken in (0, 480, 960):
+                await voice.due()
+                assert voice.spoken() == spoken
+            assert voice.spoke_at == anyio.current_time() == pytest.approx(0.04)
+            assert not voice.waiting
+            await voice.due()
+            assert voice.spoken() == 1_010
+            await voice.due()
+            assert voice.spoke_at == pytest.approx(0.04), "silence is not spoken"
+
+        run(program, backend=anyio_backend)
+
+    def test_what_is_cleared_is_not_spoken(self, anyio_backend: str) -> None:
+        async def program() -> None:
+            voice, put = Voice(PCM_24K), list[float]()
+
+            async def speak() -> None:
+                await voice.put(b"\1" * 30_000)
+                put.append(anyio.current_time())
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(speak)
+                await anyio.sleep(0.1)
+                await voice.due()
+                await voice.due()
+                voice.clear()
+                assert voice.spoken() == 480
+                await anyio.sleep(0.01)
+                voice.clear()
+                assert put == [pytest.approx(0.12)], "the rest of it waits: there is room again"
+                assert voice.spoken() == 480
+            assert await voice.due() == bytes(FRAME)
+            assert voice.spoken() == 480
+
+        run(program, backend=anyio_backend)
+
+    def test_what_is_held_waits(self, anyio_backend: str) -> None:
+        async def program() -> None:
+            voice = Voice(PCM_24K)
+            await voice.put(b"\1" * FRAME)
+            voice.held = True
+            assert await voice.due() == bytes(FRAME)
+            assert voice.waiting
+            voice.held = False
+            assert await voice.due() == b"\1" * FRAME
+
+        run(program, backend=anyio_backend)
+
     def test_nothing_waiting_is_drained(self, anyio_backend: str) -> None:
         run(Voice(PCM_24K).drained, backend=anyio_backend)
 

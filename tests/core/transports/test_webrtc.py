@@ -28,7 +28,7 @@ from realtime_core.link import Link
 from realtime_core.testing import no_leaks, run
 from realtime_core.testing.scripted import SCRIPTED
 from realtime_core.transports import webrtc as module
-from realtime_core.transports.webrtc import Call, Handset, webrtc
+from realtime_core.transports.webrtc import Call, Handset, answering, webrtc
 
 PLAN = negotiate(SCRIPTED, SessionConfig()).unwrap()
 FRAME = 480 * 2
@@ -61,6 +61,9 @@ class Switchboard:
 
     async def offer(self) -> str:
         return "offer"
+
+    async def answer(self, offer: str) -> str:
+        return f"answer to {offer}"
 
     async def accept(self, answer: str) -> None:
         self.log.append(answer)
@@ -194,6 +197,32 @@ class TestDial:
         async def program() -> None:
             with pytest.raises(RealtimeException) as refusal:
                 async with webrtc(answer, engine=Switchboard())(replace(PLAN, **{field: format})):
+                    pytest.fail("it stands")
+            assert isinstance(refusal.value.error, Unsupported)
+
+        run(program, backend=anyio_backend)
+
+
+class TestAnswering:
+    def test_an_offer_is_taken(self, anyio_backend: str) -> None:
+        async def program() -> None:
+            board = Switchboard()
+            async with no_leaks(), answering("offer", PCM_24K, engine=board) as far:
+                assert far.sdp == "answer to offer"
+                board.far.opened()
+                await far.handset.standing()
+                await far.link.send(("hello",))
+                board.far.said("hello yourself")
+                board.far.heard(bytes(FRAME), PCM_24K, 0)
+                assert await far.link.receive() == ("hello yourself", Media("audio", bytes(FRAME)))
+            assert board.log == [("oai-events", False), "hello", "left"]
+
+        run(program, backend=anyio_backend)
+
+    def test_its_sound_is_pcm(self, anyio_backend: str) -> None:
+        async def program() -> None:
+            with pytest.raises(RealtimeException) as refusal:
+                async with answering("offer", AudioFormat(8_000, "pcmu"), engine=Switchboard()):
                     pytest.fail("it stands")
             assert isinstance(refusal.value.error, Unsupported)
 

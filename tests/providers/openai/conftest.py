@@ -1,0 +1,26 @@
+"""What the fault matrix asks for by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+
+import pytest
+
+from tests.providers.openai.watching import KEY
+
+
+@pytest.fixture
+def silent(
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Generator[None]:
+    """Require that a test complains of nothing, in a log or on stderr, and logs no key."""
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    with caplog.at_level(logging.DEBUG):
+        yield
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    assert KEY not in caplog.text
+    assert not capfd.readouterr().err
