@@ -400,8 +400,8 @@ _MACHINE = (
     Mutant(
         "words that were cut short are kept whole",
         "heard.py",
-        "return said + _whole_words(piece, int(len(piece) * share)), False",
-        "return said + piece, False",
+        "return said + _whole_words(loose, int(len(loose) * share)), False",
+        "return said + loose, False",
         _B_HEARD + "HistoryIsWhatWasHeard",
         "18",
     ),

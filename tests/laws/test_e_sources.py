@@ -110,10 +110,19 @@ _SCOPES = {
 
 
 def wall_clocks(source: str, path: Path) -> list[str]:
+    """List the places that look at the wall; a `_by_calendar` tells others when something ends."""
+    tree = ast.parse(source)
+    told = {
+        node
+        for one in ast.walk(tree)
+        if isinstance(one, ast.FunctionDef) and one.name == "_by_calendar"
+        for node in ast.walk(one)
+    }
     return [
         f"{path}:{node.lineno}"
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute)
+        for node in ast.walk(tree)
+        if node not in told
+        and isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) in _WALL
     ]

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import msgspec
-from anyio import CancelScope
+from anyio import CancelScope, current_time
 from anyio.abc import TaskGroup, TaskStatus
 from returns.result import Failure
 
@@ -65,7 +65,8 @@ class _Asked(msgspec.Struct, frozen=True):
 
 class _Secret(NamedTuple):
     session: Fields
-    expires_at: int
+    until: float
+    """On the clock of the loop, which does not jump."""
 
 
 class _Held(NamedTuple):
@@ -143,7 +144,7 @@ class Calls:
         if kind.lower() != "bearer" or not key.startswith(_EPHEMERAL):
             return None
         secret = self._secrets.get(key)
-        if secret is None or secret.expires_at <= time.time():
+        if secret is None or secret.until <= current_time():
             raise _Refused(
                 HTTPStatus.UNAUTHORIZED,
                 type="authentication_error",
@@ -161,14 +162,15 @@ class Calls:
             raise _wrong(Complaint("invalid_json", "This is no JSON.")) from problem
         given = self._checked(asked.session)
         value = _EPHEMERAL + token_urlsafe(24)
-        secret = _Secret(given, int(time.time()) + asked.expires_after.seconds)
+        seconds = asked.expires_after.seconds
+        secret = _Secret(given, current_time() + seconds)
         self._secrets = newest({**self._secrets, value: secret}, _SECRETS)
         voice = self._base.voice or next(iter(self._provider.capabilities.voices), "alloy")
         model = self._provider.capabilities.provider
         session = default_session(token_urlsafe(9), model, voice, given)
         return _json(
             HTTPStatus.OK,
-            {"value": value, "expires_at": secret.expires_at, "session": session},
+            {"value": value, "expires_at": _by_calendar(seconds), "session": session},
         )
 
     def _checked(self, given: Fields) -> Fields:
@@ -225,6 +227,11 @@ class Calls:
         if held is not None:
             await held.parties.join(socket)
         return held is not None
+
+
+def _by_calendar(seconds: float) -> int:
+    """Give the Unix time so far from now: for others to know, and for no deadline of ours."""
+    return int(time.time() + seconds)
 
 
 def _offered(request: Request) -> tuple[str, Fields]:

@@ -41,6 +41,7 @@ from realtime_core import (
     UserTranscript,
     open_session,
 )
+from realtime_core.audio.format import AudioFormat
 from realtime_core.config import Secret
 from realtime_core.epoch import CallId
 from realtime_core.frames import Audio, CreateResponse, Text, ToolResult
@@ -50,7 +51,8 @@ from realtime_core.testing.conformance import check_trace
 from realtime_core.testing.scripted import SCRIPTED, Greeting, Peer, scripted
 from realtime_openai import answer_offer, hang_up, mint, openai
 from realtime_openai.server import Served, serve
-from tests.providers.local.speech import room, spoken
+from realtime_openai.server import calls as calls_served
+from tests.providers.local.speech import Room, room, spoken
 from tests.providers.openai.calling import LIMIT, PLAN, RATE, called, door, loud, sine, talking
 
 Fields = dict[str, Any]
@@ -164,8 +166,8 @@ async def test_a_client_secret_tells_its_session() -> None:
 async def test_a_client_secret_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(scripted(silent)) as server:
         made = await mint(await door(server), seconds=60)
-        late = time.time() + 61
-        monkeypatch.setattr(time, "time", lambda: late)
+        late = anyio.current_time() + 61
+        monkeypatch.setattr(calls_served, "current_time", lambda: late)
         for key in (made.value, Secret("ek_made_up")):
             client = openai(base_url=server.base_url, api_key=key)
             assert isinstance(await error_of(opened(client)), AuthFailed)
@@ -657,6 +659,16 @@ async def hung_up(server: Served, id: str) -> RealtimeError | None:
 # --- with the local voice ---------------------------------------------------------------------
 
 
+async def understood(inside: Room, question: bytes, form: AudioFormat) -> None:
+    """Ask, and again where a machine that was too busy to play has swallowed words."""
+    for _ in range(3):
+        inside.say(question, form)
+        await inside.answered()
+        if "Paris" in inside.answer:
+            return
+    pytest.fail(f"asked {inside.heard_user!r}, it said {inside.answer!r}")
+
+
 @calls
 @pytest.mark.models
 async def test_the_local_voice_holds_a_call() -> None:
@@ -664,9 +676,7 @@ async def test_the_local_voice_holds_a_call() -> None:
     async with serve("local") as server:
         with anyio.fail_after(50):
             async with open_session(ours(server)) as session, room(session) as inside:
-                inside.say(question, form)
-                await inside.answered()
-                assert "Paris" in inside.answer
+                await understood(inside, question, form)
                 await session.simple_response("Count from one to twenty, please.")
                 await inside.until(AudioOutput)
                 await anyio.sleep(1)
@@ -675,5 +685,5 @@ async def test_the_local_voice_holds_a_call() -> None:
                 assert isinstance(cut, Interrupted)
                 assert cut.cause == "provider"
                 await inside.answered()
-                assert "Paris" in inside.answer
+                await understood(inside, question, form)
             assert check_trace(inside.events) == []
