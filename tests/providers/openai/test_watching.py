@@ -33,7 +33,7 @@ async def test_a_loop_that_stands_still() -> None:
     async def stand_still() -> None:
         async with watched():
             await anyio.wait_all_tasks_blocked()
-            time.sleep(0.6)  # noqa: ASYNC251 - this is the fault
+            time.sleep(2.2)  # noqa: ASYNC251 - this is the fault
 
     with pytest.raises(AssertionError, match="the loop stood still"):
         await stand_still()

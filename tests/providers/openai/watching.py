@@ -34,9 +34,12 @@ KEY = "-".join(("sk", "secret", "0123456789abcdef"))
 """Not to be found in a traceback, which quotes the source."""
 
 _BEAT = 0.01
-_LONGEST = 0.5
+_LONGEST = 2.0
+"""Seconds; a machine that is busy with other things makes everybody wait."""
 _LOOK = 0.02
 _LOOKS = 5
+_BUSY = 0.25
+"""Share of the time that a task which spins gets at least, on a busy machine too."""
 
 
 @asynccontextmanager
@@ -65,7 +68,7 @@ async def idle() -> None:
         cpu, wall = time.process_time(), time.monotonic()
         await anyio.sleep(_LOOK)
         spent = (time.process_time() - cpu) / (time.monotonic() - wall)
-        if spent < 0.5:
+        if spent < _BUSY:
             return
     raise AssertionError(f"something spins: {spent:.0%} of the time")
 
