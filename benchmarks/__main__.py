@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("core", "interruption", "audio", "openai", "local_voice", "ears_wer", "minds")
+ALL = (
+    "core",
+    "interruption",
+    "audio",
+    "video",
+    "openai",
+    "gemini",
+    "local_voice",
+    "ears_wer",
+    "minds",
+)
 
 
 def main() -> None:

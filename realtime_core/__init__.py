@@ -69,6 +69,7 @@ from .events import (
     Held,
     Interrupted,
     Kind,
+    LateUsage,
     RateLimit,
     RateLimits,
     RealtimeEvent,
@@ -77,6 +78,7 @@ from .events import (
     ResponseDone,
     ResponseStarted,
     ResponseText,
+    ResponseThought,
     ResumptionHandle,
     SessionEnding,
     SpeechStarted,
@@ -111,12 +113,13 @@ from .link import Dial, Link, Wires
 from .mapping import mapped, resampled
 from .plan import Plan, negotiate
 from .provider import Provider, installed, resolve
-from .schedule import Attempt, Exponential, Recurs, Schedule, Spaced
+from .schedule import RECONNECT, Attempt, Exponential, Recurs, Schedule, Spaced
 from .session import Events, RealtimeSession, Statistics, open_session
 
 __all__ = (
     "PCM_16K",
     "PCM_24K",
+    "RECONNECT",
     "ActivityEnd",
     "ActivityStart",
     "AgentTranscript",
@@ -161,6 +164,7 @@ __all__ = (
     "Kind",
     "LaneFull",
     "Lanes",
+    "LateUsage",
     "Latest",
     "Link",
     "Media",
@@ -187,6 +191,7 @@ __all__ = (
     "ResponseId",
     "ResponseStarted",
     "ResponseText",
+    "ResponseThought",
     "Resume",
     "ResumptionHandle",
     "Schedule",

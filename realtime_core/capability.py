@@ -12,7 +12,7 @@ import msgspec
 from .audio.format import PCM_24K, AudioFormat
 from .config import Authority
 
-__all__ = ("Capabilities", "ModelInfo")
+__all__ = ("Capabilities", "HistoryLimits", "ModelInfo")
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -22,6 +22,16 @@ class ModelInfo(msgspec.Struct, frozen=True):
     part: str = ""
     licence: str = ""
     source: str = ""
+
+
+class HistoryLimits(msgspec.Struct, frozen=True):
+    """How much of an earlier conversation a provider takes at the start; sizes in UTF-8 bytes."""
+
+    entries: int = 1_000_000
+    entry_bytes: int = 1_000_000_000
+    bytes: int = 1_000_000_000
+    user_first: bool = False
+    """The first entry has to be the user's."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +74,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration can change while the session runs."""
     history: bool = False
     """Earlier messages can be given at the start."""
+    history_limits: HistoryLimits | None = None
     resumption: Literal["none", "handle"] = "none"
     closing_silence_ms: int = 1_000
     """Silence after which the provider takes a turn to be over, with a margin."""

@@ -109,6 +109,11 @@ class Resume(NamedTuple):
     """Generation of the new connection, from 1; ids a codec mints must differ from older ones."""
     handle: Secret | None = None
     history: tuple[Message, ...] = ()
+    """What can be replayed of the conversation, within the provider's limits."""
+    unanswered: tuple[Message, ...] = ()
+    """Tool calls that were open when a connection was lost: nobody will answer them."""
+    left: object = None
+    """The codec's state when the last connection was left, with what it had still to send."""
 
 
 class Codec(Protocol[S]):

@@ -193,6 +193,10 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Lanes = Lanes()
     outlet: Outlet = Outlet()
     retry: Schedule = Recurs(0)
+    """Whether and when a lost connection is made again; `RECONNECT` is what users of a call expect.
+
+    A connection that the provider says will end is changed for another ahead of that in any case.
+    """
     connect_timeout: float = 30.0
     """Seconds until the provider must have acknowledged the session."""
     barrier_timeout: float = 2.0

@@ -28,7 +28,7 @@ from .frames import (
     ToolResult,
     Video,
 )
-from .lane import Inlet, lane_of
+from .lane import Inlet, LaneName, lane_of
 from .line import Line
 from .machine import takes_no_result
 from .plan import Plan
@@ -233,6 +233,11 @@ class Doors:
         if at is None or self._driver.state.phase is not Phase.OPEN:
             return None
         return max(0.0, at - self._driver.clock())
+
+    def withdraw(self, name: LaneName) -> None:
+        """Drop the frames that wait in a lane, counted and reported."""
+        self.inlet.withdraw(name)
+        self._report()
 
     def shut(self) -> None:
         """Drop everything that waits; nothing can be pushed any more."""

@@ -93,6 +93,8 @@ class Driver:
         self.crash: BaseException | None = None
         """The first failure of a task that should not fail."""
         self.line: Line | None = None
+        self._standby: Line | None = None
+        """A connection that is made while another is in use."""
         self.watchers: tuple[Watcher, ...] = ()
         self._random = random
         self._timers: dict[Timer, float] = {}
@@ -170,15 +172,23 @@ class Driver:
 
     def _dial(self, conn: int) -> None:
         assert self._tasks is not None  # noqa: S101 - dialling follows `run`
-        self.line = Line(conn)
-        self._tasks.start_soon(self._guard, self._connect, self.line)
+        line = Line(conn)
+        if conn == self.state.conn:
+            self.line = line
+        else:
+            self._standby = line
+        self._tasks.start_soon(self._guard, self._connect, line)
 
     def _hang_up(self, conn: int) -> None:
         if self.line is not None and self.line.conn == conn:
             self.line.hang_up(anyio.current_time() + self.state.plan.config.close_timeout)
+        if self._standby is not None and self._standby.conn == self.state.conn:
+            self.line, self._standby = self._standby, None
 
     def _moved(self) -> None:
         """Do what comes with a new phase: what waited may go once open; all ends when closed."""
+        if self.state.phase.ending and self._standby is not None:
+            self._standby.scope.cancel()
         if self.state.phase is Phase.CLOSED:
             self.scopes.end()
             self.doors.shut()
@@ -303,6 +313,7 @@ class Driver:
                     raise cancelled from None
         finally:
             self.line = None if self.line is line else self.line
+            self._standby = None if self._standby is line else self._standby
             self.changed.give()
         self.feed(
             Lost(
@@ -324,12 +335,13 @@ class Driver:
             line.straight = getattr(link, "offer", None)
             self.feed(Linked(at=self.clock(), conn=line.conn))
             both.start_soon(self._send, line, link)
-            await self._receive(line.conn, link)
+            await self._receive(line, link)
             both.cancel_scope.cancel()
 
     async def _send(self, line: Line, link: Link) -> None:
         while True:
-            self.doors.refill(line, _BATCH)
+            if line is self.line:
+                self.doors.refill(line, _BATCH)
             if line.waiting:
                 line.sending = True
                 await link.send(line.take())
@@ -338,14 +350,14 @@ class Driver:
                 assert line.talk is not None  # noqa: S101 - set before this pump starts
                 line.talk.cancel()
                 return
-            elif (left := self.doors.next_picture()) is None:
+            elif line is not self.line or (left := self.doors.next_picture()) is None:
                 await line.filled.wait()
             else:
                 with anyio.move_on_after(left):
                     await line.filled.wait()
 
-    async def _receive(self, conn: int, link: Link) -> None:
-        outlet, policy = self.outlet, self.outlet.limits.policy
+    async def _receive(self, line: Line, link: Link) -> None:
+        outlet, policy, conn = self.outlet, self.outlet.limits.policy, line.conn
         while True:
             while outlet.crowded or (policy == "pause" and outlet.full):
                 await outlet.drained.wait()
@@ -353,6 +365,8 @@ class Driver:
                 wires = await link.receive()
             except anyio.EndOfStream:
                 return
+            while line is self._standby:  # its first words wait until it is in use
+                await self.changed.wait()
             self.feed(Received(at=self.clock(), delivered=outlet.delivered, conn=conn, wires=wires))
             if policy == "fail" and outlet.full:
                 raise RealtimeException(_deaf(outlet.limits.seconds))

@@ -35,6 +35,7 @@ __all__ = (
     "Held",
     "Interrupted",
     "Kind",
+    "LateUsage",
     "RateLimit",
     "RateLimits",
     "RealtimeEvent",
@@ -43,6 +44,7 @@ __all__ = (
     "ResponseDone",
     "ResponseStarted",
     "ResponseText",
+    "ResponseThought",
     "ResumptionHandle",
     "SessionEnding",
     "SpeechStarted",
@@ -310,6 +312,13 @@ class ResponseDone(_Settling, frozen=True, kw_only=True, tag=_snake):
     """False where the library had to close it: fenced and unanswered, lost, or closed."""
 
 
+class LateUsage(_Settling, frozen=True, kw_only=True, tag=_snake):
+    """What a response cost that was closed here, before the provider said so: nothing else came."""
+
+    of: ResponseId
+    usage: Usage
+
+
 # --- perishable -------------------------------------------------------------------------------
 
 
@@ -350,6 +359,12 @@ class ResponseText(_Perishable, frozen=True, kw_only=True, tag=_snake):
         return Kind.SETTLING if self.is_complete else Kind.PERISHABLE
 
 
+class ResponseThought(_Perishable, frozen=True, kw_only=True, tag=_snake):
+    """A piece of what the model tells of its reasoning: neither spoken nor part of the answer."""
+
+    text: str
+
+
 class AgentTranscript(_Perishable, frozen=True, kw_only=True, tag=_snake):
     """Spoken words of the answer: pieces, then once the whole text with `final`."""
 
@@ -387,10 +402,12 @@ RealtimeEvent = (
     | AudioInput
     | ConversationItem
     | ResponseDone
+    | LateUsage
     | ResponseStarted
     | AudioOutput
     | AudioOutputDone
     | ToolCall
     | ResponseText
+    | ResponseThought
     | AgentTranscript
 )

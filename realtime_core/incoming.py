@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from .changeover import ending, lost
 from .codec import CancelResponse
 from .config import Message, ToolPolicy
 from .epoch import Epoch
@@ -25,13 +26,16 @@ from .events import (
     Held,
     Interrupted,
     Kind,
+    LateUsage,
     RealtimeEvent,
     Reconnected,
     Released,
     ResponseDone,
     ResponseStarted,
     ResponseText,
+    ResponseThought,
     ResumptionHandle,
+    SessionEnding,
     SpeechStarted,
     SpeechStopped,
     Status,
@@ -43,7 +47,7 @@ from .events import (
 from .heard import add_words
 from .holding import confirm, hold, hold_cut, speech_stopped, weigh
 from .interruption import end_calls, interrupt, passed, settle
-from .lifecycle import connected, lost
+from .lifecycle import connected
 from .moment import Moment, arm, count, emit, forgo, played, remember, reserve, tell
 from .requests import (
     continue_tools,
@@ -54,7 +58,16 @@ from .requests import (
     user_speaks,
 )
 from .state import Lost, State, Timer
-from .turn import Call, Item, Response, put_call, put_item, put_response, running
+from .turn import (
+    Call,
+    Item,
+    Response,
+    open_responses,
+    put_call,
+    put_item,
+    put_response,
+    running,
+)
 
 __all__ = ("judge",)
 
@@ -110,7 +123,7 @@ def _started(state: State, now: Moment, event: ResponseStarted) -> State:
     state = replace(state, ledger=put_response(state.ledger, id, response))
     if not stale:
         emit(state, now, event)
-        return state
+        return state if side else replace(state, owed=False)
     if Timer.SETTLE not in state.due:
         state = arm(state, now, Timer.SETTLE, state.plan.config.barrier_timeout)
     if wish is not None and state.plan.capabilities.cancel:
@@ -154,6 +167,14 @@ def _audio_done(state: State, now: Moment, event: AudioOutputDone) -> State:
     emit(state, now, event)
     item = replace(_item(state, event), complete=True)
     return replace(state, ledger=put_item(state.ledger, event.item, item))
+
+
+def _thought(state: State, now: Moment, event: ResponseThought) -> State:
+    response = _live(state, event)
+    if response is None or response.fenced:
+        return count(state, "late event" if response is None else "fenced event")
+    emit(state, now, event)
+    return state
 
 
 def _words(state: State, now: Moment, event: AgentTranscript | ResponseText) -> State:
@@ -210,16 +231,26 @@ def _tool_call(state: State, now: Moment, event: ToolCall) -> State:
 
 def _done(state: State, now: Moment, event: ResponseDone) -> State:
     if event.response is None or _live(state, event) is None:
-        return count(state, "late event")
+        return _paid_late(state, now, event)
     response = state.ledger.responses[event.response]
     if state.holding is not None and event.status in _CUT and not response.fenced:
         state = replace(state, holding=replace(state.holding, partial=True))
     return settle(state, now, event.response, event.status, usage=event.usage, error=event.error)
 
 
+def _paid_late(state: State, now: Moment, event: ResponseDone) -> State:
+    """Tell once what an answer cost that was closed here without waiting for the provider."""
+    response = state.ledger.responses.get(event.response) if event.response is not None else None
+    if response is None or event.response is None or not response.unpaid or event.usage is None:
+        return count(state, "late event")
+    emit(state, now, LateUsage(of=event.response, usage=event.usage))
+    paid = replace(response, unpaid=False)
+    return replace(state, ledger=put_response(state.ledger, event.response, paid))
+
+
 def _speech_started(state: State, now: Moment, event: SpeechStarted) -> State:
     emit(state, now, event)
-    state = user_speaks(state, now)
+    state = user_speaks(replace(state, owed=True), now)
     turns = state.plan.config.turn_detection
     if turns.authority != "provider":
         return state
@@ -250,6 +281,8 @@ def _user_words(state: State, now: Moment, event: UserTranscript) -> State:
     emit(state, now, event)
     state = weigh(state, now, event)
     if not event.final:
+        quiet = not state.plan.capabilities.speech_events and not open_responses(state.ledger)
+        state = replace(state, owed=True) if quiet else state
         return state if event.item is None else reserve(state, event.item)
     if not event.text:
         state = forgo(state, event.item)
@@ -296,6 +329,7 @@ def _unknown(state: State, now: Moment, event: Unknown) -> State:
 
 _JUDGES: dict[type[RealtimeEvent], _Judge] = {
     AudioOutput: _audio,
+    ResponseThought: _thought,
     AgentTranscript: _words,
     ResponseText: _words,
     AudioOutputDone: _audio_done,
@@ -309,9 +343,11 @@ _JUDGES: dict[type[RealtimeEvent], _Judge] = {
     UserTranscript: _user_words,
     ResumptionHandle: _handle,
     Connected: connected,
+    SessionEnding: ending,
     Error: _error,
     Unknown: _unknown,
     Disconnected: _improper,
+    LateUsage: _improper,
     Reconnected: _improper,
     Held: _improper,
     Released: _improper,

@@ -242,7 +242,7 @@ def settle(
     by_provider: bool = True,
 ) -> State:
     """Bring an open response to its single end."""
-    response = replace(state.ledger.responses[id], open=False)
+    response = replace(state.ledger.responses[id], open=False, unpaid=not by_provider)
     items = {item: replace(state.ledger.items[item], complete=True) for item in response.items}
     ledger = put_response(state.ledger, id, response)
     state = replace(state, ledger=replace(ledger, items={**ledger.items, **items}))

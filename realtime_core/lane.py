@@ -153,6 +153,10 @@ class Inlet:
         waiting = [name for name, lane in self._lanes.items() if lane]
         return self.video_at if waiting == ["video"] else None
 
+    def withdraw(self, name: LaneName) -> None:
+        """Drop what waits in one lane, for a caller who wants it sent no more."""
+        self._drop(name, "withdrawn", _filled(self._lanes[name]))
+
     def abandon(self, reason: str) -> None:
         """Drop everything that waits, for a session that is over."""
         for name, lane in self._lanes.items():

@@ -11,7 +11,9 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 from returns.result import Failure
 
+from .alarms import rang
 from .capability import Capabilities
+from .changeover import change_if_due, lost
 from .codec import Codec
 from .config import Message
 from .epoch import CallId
@@ -38,7 +40,7 @@ from .frames import (
 from .holding import hold, release_hold
 from .incoming import judge
 from .interruption import end_calls, interrupt, report_left
-from .lifecycle import begin, close, linked, lost, rang, shed
+from .lifecycle import begin, close, linked, shed
 from .moment import Moment, absorb, count, emit, remember, tell
 from .plan import negotiate
 from .requests import continue_tools, request
@@ -95,7 +97,10 @@ def step(codec: Codec[Any], state: State, given: Input) -> Transition:
             state = begin(state, now, given)
         case _:
             assert_never(given)
-    return Transition(_settle_pending(state, now), tuple(effects), refused)
+    state = _settle_pending(state, now)
+    if state.leave_by is not None:
+        state = change_if_due(state, now, state.leave_by)
+    return Transition(state, tuple(effects), refused)
 
 
 def _settle_pending(state: State, now: Moment) -> State:
@@ -147,6 +152,9 @@ def _pushed(state: State, now: Moment, frame: Frame) -> tuple[State, RealtimeErr
             return request(state, now, frame), None
         case UpdateSession():
             return _update(state, now, frame)
+        case ActivityStart():
+            state, refused = tell(state, now, frame)
+            return (state, refused) if refused else (replace(state, owed=True), None)
         case ActivityEnd():
             state, refused = tell(state, now, frame)
             return (state, refused) if refused else (request(state, now, CreateResponse()), None)
@@ -274,7 +282,8 @@ def _heard(state: State, frame: Heard) -> State:
 
 
 def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, RealtimeError | None]:
-    plan, wish = state.plan, frame.config
+    plan = state.plan
+    wish = replace(frame.config, model=frame.config.model or plan.config.model)
     agreed = negotiate(plan.capabilities, wish)
     if isinstance(agreed, Failure):
         return state, agreed.failure()

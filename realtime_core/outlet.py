@@ -22,6 +22,7 @@ from .events import (
     Kind,
     RealtimeEvent,
     ResponseText,
+    ResponseThought,
     ToolCall,
     ToolCallCancelled,
 )
@@ -249,7 +250,8 @@ class Outlet:
 def _overtakes(event: RealtimeEvent) -> bool:
     """Tell whether an event may pass the model's output; its own late words may not."""
     return event.kind is Kind.CONTROL or (
-        event.response is None and not isinstance(event, AgentTranscript | ResponseText)
+        event.response is None
+        and not isinstance(event, AgentTranscript | ResponseText | ResponseThought)
     )
 
 

@@ -15,6 +15,7 @@ from .capability import Capabilities
 from .config import SessionConfig
 from .errors import Unsupported
 from .events import Warning
+from .history import fitted
 
 __all__ = ("Plan", "negotiate")
 
@@ -35,6 +36,10 @@ def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, U
     if refusal is not None:
         return Failure(refusal)
     config, warnings = wish, list[Warning]()
+    told, left_out = fitted(wish.history, capabilities.history_limits)
+    if capabilities.history_limits is not None and left_out:
+        why = f"{capabilities.provider} takes {len(told)} of {len(wish.history)} entries"
+        config, warnings = replace(wish, history=told), [Warning(field="history", why=why)]
     heard, spoken = capabilities.audio_in, capabilities.audio_out
     for field, lacking, without, words in (
         (

@@ -153,14 +153,13 @@ _Told = Linked | Received | Lost
 
 
 def _dial(trace: Trace, speed: float, gate: Callable[[], Awaitable[object]] | None) -> Dial:
-    told = [given for given, _ in trace.entries if isinstance(given, _Told)]
+    tapes = iter(_connections(given for given, _ in trace.entries if isinstance(given, _Told)))
     conns = count()
 
     @asynccontextmanager
     async def dial(plan: Plan) -> AsyncGenerator[Link]:  # noqa: ARG001 - a dial's own form
-        conn = next(conns)
-        mine = deque(given for given in told if given.conn == conn)
-        if not mine:
+        conn, mine = next(conns), next(tapes, None)
+        if mine is None:
             raise RealtimeException(_over(conn))
         began, first = anyio.current_time(), mine[0].at
 
@@ -179,6 +178,20 @@ def _dial(trace: Trace, speed: float, gate: Callable[[], Awaitable[object]] | No
         yield tape
 
     return dial
+
+
+def _connections(told: Iterable[_Told]) -> list[deque[_Told]]:
+    """Give what each connection told, in the order in which they were made."""
+    made: list[tuple[int, deque[_Told]]] = []
+    lasting: dict[int, deque[_Told]] = {}
+    for given in told:
+        if given.conn not in lasting:
+            lasting[given.conn] = deque()
+            made.append((given.conn, lasting[given.conn]))
+        lasting[given.conn].append(given)
+        if isinstance(given, Lost):
+            del lasting[given.conn]
+    return [mine for _, mine in sorted(made, key=lambda one: one[0])]
 
 
 class _Tape(ObjectStream[Wires]):

@@ -13,12 +13,14 @@ import msgspec
 from returns.maybe import Maybe, Nothing, Some
 
 __all__ = (
+    "RECONNECT",
     "Attempt",
     "Both",
     "Capped",
     "Either",
     "Exponential",
     "Jittered",
+    "OnceOpen",
     "Recurs",
     "Schedule",
     "Spaced",
@@ -33,6 +35,10 @@ class Attempt(NamedTuple):
     elapsed: float = 0.0
     random: float = 0.5
     """A number in [0, 1), drawn by the shell; decides the jitter."""
+    least: float = 0.0
+    """Seconds that the provider asks to wait at least."""
+    opened: bool = True
+    """Whether the session was open before."""
 
 
 class _Policy(msgspec.Struct, frozen=True, tag=True):
@@ -49,6 +55,10 @@ class _Policy(msgspec.Struct, frozen=True, tag=True):
     def within(self, seconds: float) -> Within:
         """Give up once an attempt would start later than `seconds` after the first failure."""
         return Within(_member(self), seconds)
+
+    def once_open(self) -> OnceOpen:
+        """Never try again what could not be opened in the first place."""
+        return OnceOpen(_member(self))
 
     def both(self, other: Schedule) -> Both:
         """Go on while both would, after the longer delay."""
@@ -124,10 +134,22 @@ class Within(_Policy, frozen=True, tag=True):
     seconds: float
 
     def delay(self, attempt: Attempt) -> Maybe[float]:
-        """Give the inner delay if it still ends in time."""
+        """Give the inner delay if that, and what the provider asks for, still ends in time."""
         delay = self.inner.delay(attempt)
-        ends = delay.map(lambda d: attempt.elapsed + d <= self.seconds).value_or(False)
+        ends = delay.map(
+            lambda d: attempt.elapsed + max(d, attempt.least) <= self.seconds
+        ).value_or(False)
         return delay if ends else Nothing
+
+
+class OnceOpen(_Policy, frozen=True, tag=True):
+    """Another schedule for sessions that were open: who cannot open one is told at once."""
+
+    inner: Schedule
+
+    def delay(self, attempt: Attempt) -> Maybe[float]:
+        """Give the inner delay, if there is something to take up again."""
+        return self.inner.delay(attempt) if attempt.opened else Nothing
 
 
 class Both(_Policy, frozen=True, tag=True):
@@ -158,9 +180,13 @@ class Either(_Policy, frozen=True, tag=True):
         return right
 
 
-Schedule = Recurs | Spaced | Exponential | Capped | Jittered | Within | Both | Either
+Schedule = Recurs | Spaced | Exponential | Capped | Jittered | Within | OnceOpen | Both | Either
 
 
 def _member(policy: _Policy) -> Schedule:
     assert isinstance(policy, Schedule)  # noqa: S101 - the union above is closed
     return policy
+
+
+RECONNECT: Schedule = Exponential(0.5).capped(8.0).jittered().within(60.0).once_open()
+"""For a session that is to outlive its connections: a minute of tries, more and more seldom."""

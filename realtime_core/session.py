@@ -247,6 +247,10 @@ class RealtimeSession(Generic[F_contra]):
         """Push a frame without waiting: taken, dropped by policy, or refused with `LaneFull`."""
         self.ends.entrance.send_nowait(cast("Frame", frame))
 
+    def withdraw_pictures(self) -> None:
+        """Drop the pictures that wait to be sent, counted: whoever showed them has stopped."""
+        self._driver.doors.withdraw("video")
+
     async def interrupt(self) -> Epoch:
         """Fall silent now; gives the new epoch. Returns after the local effect, without waiting."""
         self.ends.entrance.send_nowait(Interrupt())

@@ -45,6 +45,7 @@ __all__ = (
     "Refused",
     "Send",
     "Shed",
+    "Standby",
     "State",
     "Stop",
     "Timer",
@@ -85,6 +86,15 @@ class Timer(Enum):
     CLOSE = "close"
     REPORT = "report"
     ENDING = "ending"
+    MOVE = "move"
+
+
+class Standby(Enum):
+    """How far the next connection is that is made beside one that will end."""
+
+    DIALLED = "dialled"
+    STANDS = "stands"
+    FAILED = "failed"
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -130,13 +140,29 @@ class State(msgspec.Struct, frozen=True):
     """Seconds in which answers were held, but for a hold that is on: nothing was played then."""
     listening: bool = False
     """The user speaks, or has just spoken and may be answered by the provider itself."""
+    owed: bool = False
+    """The user has begun to speak, and was not answered since."""
     due: Mapping[Timer, float] = msgspec.field(default_factory=dict[Timer, float])
     """When each armed timer rings."""
     last_report: float = float("-inf")
     minted: int = 0
     """Request names given out."""
     attempts: int = 0
+    """Tries since a connection last stood for long."""
     failing_since: float = 0.0
+    opened_at: float = 0.0
+    """When the provider acknowledged the connection."""
+    standby: Standby | None = None
+    leave_by: float | None = None
+    """When a connection that will end is left at the latest."""
+    resumed: Literal["handle", "history"] = "history"
+    """By what the connection took up the conversation."""
+    gone: tuple[str, ...] = ()
+    """What a lost connection took with it, in words, until the next one is told of."""
+    unanswered: tuple[Message, ...] = ()
+    """Tool calls that were open when a connection was lost, until the next one is acknowledged."""
+    left: Any = None
+    """The codec's state when the last connection was left, until the next one is acknowledged."""
     ending: RealtimeError | None = None
     """Why the session closes, where something failed."""
     shed: Mapping[tuple[str, str], tuple[int, float]] = msgspec.field(

@@ -68,6 +68,8 @@ class Response(msgspec.Struct, frozen=True):
     calls: tuple[CallId, ...] = ()
     heard: tuple[HeardItem, ...] = ()
     """What had reached the ear of it when it was fenced."""
+    unpaid: bool = False
+    """Closed by us: the provider may still tell what it cost."""
 
 
 class Call(msgspec.Struct, frozen=True):

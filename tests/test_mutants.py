@@ -22,6 +22,7 @@ PARTS = {
     "driver": {"driver.py", "line.py"},
     "tools": {"tools.py"},
     "playback": {"playback.py", "sinks.py"},
+    "changeover": {"changeover.py", "history.py"},
 }
 
 

@@ -22,6 +22,7 @@ from realtime_core.frames import Frame
 from realtime_core.link import Dial, Link
 from realtime_core.plan import Plan
 from realtime_core.provider import Provider
+from realtime_core.schedule import RECONNECT
 from realtime_core.transports.webrtc import webrtc
 from realtime_core.transports.websocket import Endpoint, websocket
 
@@ -204,10 +205,15 @@ def _reached(
 
 
 def _beside(access: Access, call_id: str) -> Provider[Frame]:
-    """Join a call that someone else holds."""
+    """Join a call that someone else holds; the conversation in it needs no history of ours."""
     dialect = access.service.dialect
     able = replace(
-        _called(dialect.capabilities), audio_in=(), images=False, manual_turns=False, commit=False
+        _called(dialect.capabilities),
+        audio_in=(),
+        images=False,
+        manual_turns=False,
+        commit=False,
+        history=False,
     )
     return _provider(access, able, OpenAICodec(dialect, "call"), _over_socket(access, call_id))
 
@@ -226,7 +232,7 @@ def _provider(
         able,
         codec,
         dial,
-        SessionConfig(model=model),
+        SessionConfig(model=model, retry=RECONNECT),
         agree,
         variables=(access.service.key_variable,),
     )

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import anyio
+from msgspec.structs import replace
 
 from ..audio.device import microphone
 from ..errors import RealtimeError
@@ -24,6 +25,7 @@ from .output import ReaderGone, complain
 from .plan import Talk
 from .screen import Screen
 from .script import Say, Sound, Turn
+from .sight import opened, showing
 from .sinks import keeping, sink
 
 __all__ = ("converse",)
@@ -92,9 +94,9 @@ async def _hold(talk: Talk, screen: Screen) -> RealtimeError | None:
         opening = open_session(talk.provider, talk.config)
         if talk.record is not None:
             opening = recorded(opening, talk.record)
-        # The voice that asks loads while the session opens.
-        async with _preparing(talk) as script, opening as session:
-            failure = await _play(talk, await script(), session, screen)
+        # The voice that asks loads while the session opens; a camera must be there before that.
+        async with _preparing(talk) as script, opened(talk.video) as video, opening as session:
+            failure = await _play(replace(talk, video=video), await script(), session, screen)
     finally:
         if session is not None:
             await _farewell(session, screen)
@@ -109,8 +111,8 @@ async def _play(
     pace = talk.pace if script.over is None else talk.pace or 1.0
     failure: RealtimeError | None = None
     with keeping(talk.output, form) as keep:
-        async with sink(talk.speaker, form.rate, keep, pace) as (place, remark):
-            failure = await _talk(script, session, place, screen, pace=talk.pace, remark=remark)
+        async with sink(talk.speaker, form.rate, keep, pace) as out:
+            failure = await _talk(talk, script, session, out, screen)
     return failure
 
 
@@ -122,15 +124,13 @@ async def _farewell(session: RealtimeSession[Any], screen: Screen) -> None:
 
 
 async def _talk(
+    talk: Talk,
     script: _Script,
     session: RealtimeSession[Any],
-    place: Sink,
+    out: tuple[Sink, str],
     screen: Screen,
-    *,
-    pace: float,
-    remark: str,
 ) -> RealtimeError | None:
-    feed, failure = Feed(session, pace), None
+    (place, remark), feed, failure = out, Feed(session, talk.pace), None
     async with (
         player(session, place) as playing,
         answering(session, ()) as answers,
@@ -143,15 +143,16 @@ async def _talk(
         await held.begun()
         if remark:
             screen.say(remark)
-        if script.turns:
-            if script.aloud:
-                tasks.start_soon(feed.run)
-            await _put_all(script, held, screen)
-        else:
-            async with microphone(session.input_format.rate) as ear:
-                screen.say("Speak; Ctrl-C ends. Wear headphones, or the voice hears itself.")
-                tasks.start_soon(held.hear, ear)
-                await held.go_on()
+        async with showing(session, talk.video, screen):
+            if script.turns:
+                if script.aloud:
+                    tasks.start_soon(feed.run)
+                await _put_all(script, held, screen)
+            else:
+                async with microphone(session.input_format.rate) as ear:
+                    screen.say("Speak; Ctrl-C ends. Wear headphones, or the voice hears itself.")
+                    tasks.start_soon(held.hear, ear)
+                    await held.go_on()
         failure = held.exchange.failure
         tasks.cancel_scope.cancel()
     return failure

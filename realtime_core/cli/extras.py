@@ -15,7 +15,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "local-eyes": ("rapidocr",),
     "cli": ("PIL", "rich", "soundfile", "typer"),
     "audio": ("sounddevice",),
+    "gemini": ("PIL", "httpx2"),
     "openai": ("httpx2",),
+    "video": ("PIL", "av"),
     "webrtc": ("aiortc", "httpx2"),
 }
 """Import names by extra."""

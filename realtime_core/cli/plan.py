@@ -9,6 +9,7 @@ import msgspec
 from ..config import SessionConfig
 from ..frames import Frame
 from ..provider import Provider
+from ..video import Source
 from .script import Turn
 
 __all__ = ("Barge", "Talk")
@@ -28,6 +29,8 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     config: SessionConfig
     turns: tuple[Turn, ...] = ()
     """None of them: the microphone."""
+    video: Source | None = None
+    """What is shown meanwhile."""
     barge: Barge | None = None
     output: Path | None = None
     """Where what was heard of the answers is kept, as WAV."""

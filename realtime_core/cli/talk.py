@@ -21,6 +21,7 @@ from .order import in_order
 from .plan import Barge, Talk
 from .screen import screen
 from .script import Given, Turn, Typed, read
+from .sight import source_of
 from .stop import stoppable
 
 __all__ = ("talk",)
@@ -49,6 +50,18 @@ def talk(
             metavar="FILE",
             help="A picture, shown before the next turn; after the last, it asks what is seen.",
         ),
+    ] = None,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|camera|screen",
+            help="Show this while talking: a video file, the camera (camera:1 the second), the "
+            "screen.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Pictures a second that are shown.  [default: 1.0]"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.wav", help="Keep what was heard of the answers.")
@@ -95,6 +108,9 @@ def talk(
     """Talk with a provider. Inputs are turns, in the order given; without any: the microphone."""
     _check_number("--pace", pace)
     _check_number("--after", after)
+    _check_number("--fps", fps)
+    if fps is not None and fps <= 0:
+        raise typer.BadParameter("pictures come more often than never", param_hint="--fps")
     given = {"say": say, "audio": audio, "text": text, "image": image}
     inputs = cast(
         "tuple[Given, ...]", in_order(ctx, {kind: values or () for kind, values in given.items()})
@@ -104,16 +120,19 @@ def talk(
         _check_words(kind, value)
     made = _made(provider, mind=mind, transport=transport)
     turns = read(inputs)
-    _check_able(made, turns, speaks=barge is not None)
+    _check_able(made, turns, speaks=barge is not None, shows=video is not None)
+    source = source_of(video, pace) if video is not None else None
     taken = [Path(value) for kind, value in inputs if kind in {"audio", "image"}]
+    taken += [Path(video)] if video is not None else []
     for option, path in (("--output", output), ("--record", record)):
         if path is not None:
             _check_output(option, path, taken)
             taken.append(path)
     plan = Talk(
         provider=made,
-        config=_config(made, pace, voice, instructions),
+        config=_config(made, pace, voice=voice, instructions=instructions, fps=fps),
         turns=turns,
+        video=source,
         barge=barge,
         output=output,
         record=record,
@@ -152,22 +171,26 @@ def _made(name: str, **options: str | None) -> Provider[Frame]:
     return made.unwrap()
 
 
-def _config(made: Provider[Frame], pace: float, voice: str, instructions: str) -> SessionConfig:
-    wish: dict[str, Any] = {"voice": voice, "instructions": instructions}
-    config = replace(made.defaults, **{name: value for name, value in wish.items() if value})
+def _config(made: Provider[Frame], pace: float, **wish: str | float | None) -> SessionConfig:
+    config = replace(
+        made.defaults, **cast("Any", {name: value for name, value in wish.items() if value})
+    )
     if pace == 1:
         return config
     # Faster than real time nothing may be dropped: the input is all there.
     return replace(config, lanes=replace(config.lanes, audio=Suspend()))
 
 
-def _check_able(made: Provider[Frame], turns: tuple[Turn, ...], *, speaks: bool) -> None:
+def _check_able(
+    made: Provider[Frame], turns: tuple[Turn, ...], *, speaks: bool, shows: bool
+) -> None:
     """Refuse at once what this provider cannot take."""
     able = made.capabilities
+    shows = shows or any(turn.pictures for turn in turns)
     speaks = speaks or any(not isinstance(turn.ask, Typed) for turn in turns)
     lacks = (
         (speaks and not able.audio_in, "speech"),
-        (any(turn.pictures for turn in turns) and not able.images, "pictures"),
+        (shows and not able.images, "pictures"),
         (any(isinstance(turn.ask, Typed) for turn in turns) and not able.text_in, "typed text"),
     )
     for lacking, words in lacks:

@@ -171,7 +171,7 @@ class Author:
                 refused = InvalidRequest(what="refused")
                 return Error(error=refused, recoverable=True, request=RequestId(f"request-{a}"))
             case "ending":
-                return SessionEnding(left=float(a))
+                return SessionEnding(left=(0.0, 1.0, 3.0, None)[a])
             case "limits":
                 return RateLimits(limits=(RateLimit("tokens", 9.0, float(a), float(b)),))
             case "handle":

@@ -33,7 +33,14 @@ def frames(coroutine: object) -> Iterator[FrameType]:
         frame: FrameType | None = _first(coroutine, "cr_frame", "gi_frame", "ag_frame")
         if frame is not None:
             yield frame
-        coroutine = _first(coroutine, "cr_await", "gi_yieldfrom", "ag_await")
+        coroutine = _first(coroutine, "cr_await", "gi_yieldfrom", "ag_await") or _driven(frame)
+
+
+def _driven(frame: FrameType | None) -> object:
+    """Give what a `Driven` runs: it is stepped, not awaited."""
+    if frame is None or frame.f_code.co_name != "_drive" or _module(frame) != f"{_HERE}driven":
+        return None
+    return frame.f_locals.get("coroutine")
 
 
 def _first(thing: object, *names: str) -> Any:  # noqa: ANN401 - see `place`

@@ -21,6 +21,7 @@ from ..events import (
     Event,
     Interrupted,
     Kind,
+    LateUsage,
     RealtimeEvent,
     Reconnected,
     ResponseDone,
@@ -40,7 +41,7 @@ __all__ = (
     "total",
 )
 
-_OF_THE_SESSION = (Disconnected, Reconnected)
+_OF_THE_SESSION = (Disconnected, LateUsage, Reconnected)
 
 
 def check_coded(events: Iterable[Event]) -> list[Violation]:

@@ -106,6 +106,10 @@ class Fold:
         """The connection that was dialled and does not stand yet."""
         self.stands: int | None = None
         """The connection that stands."""
+        self.beside: int | None = None
+        """The next connection, dialled while the present one is in use."""
+        self.ready: int | None = None
+        """The same, once it stands."""
         self.due = dict[Timer, float]()
         self.give(Begun(at=self.at))
 
@@ -141,19 +145,25 @@ class Fold:
                 self.due[effect.timer] = effect.at
             case Disarm():
                 self.due.pop(effect.timer, None)
-            case Dial():
+            case Dial() if effect.conn == self.state.conn:
                 self.dialled = effect.conn
+            case Dial():
+                self.beside = effect.conn
             case Hangup() if self.state.phase is not Phase.CLOSING:
-                self.dialled = self.stands = None
+                self.dialled, self.stands = self.beside, self.ready
+                self.beside = self.ready = None
             case _:
                 pass
 
     # --- what can happen ----------------------------------------------------------------------
 
     def link(self) -> None:
-        """Let the dialled connection stand, if one was dialled."""
+        """Let the dialled connections stand, if any were dialled."""
         if self.dialled is not None:
             conn, self.dialled, self.stands = self.dialled, None, self.dialled
+            self.give(Linked(at=self.at, delivered=self.outlet.delivered, conn=conn))
+        if self.beside is not None:
+            conn, self.beside, self.ready = self.beside, None, self.beside
             self.give(Linked(at=self.at, delivered=self.outlet.delivered, conn=conn))
 
     def receive(self, *wires: Wire, conn: int | None = None) -> None:
@@ -170,10 +180,12 @@ class Fold:
         return self.give(Pushed(at=self.at, delivered=self.outlet.delivered, frame=frame))
 
     def lose(self, error: RealtimeError | None = None, *, conn: int | None = None) -> None:
-        """Let a connection end: the present one, or an older one."""
+        """Let a connection end: the present one, an older one, or the one beside it."""
         conn = self.state.conn if conn is None else conn
         if conn == self.state.conn:
             self.dialled = self.stands = None
+        elif conn > self.state.conn:
+            self.beside = self.ready = None
         delivered = self.outlet.delivered
         self.give(Lost(at=self.at, delivered=delivered, conn=conn, error=error, random=self.random))
 

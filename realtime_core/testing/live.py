@@ -25,12 +25,14 @@ from .clock import TICK, run
 from .driven import stalls
 from .fold import Returned
 from .scripted import SCRIPTED, Peer, scripted
-from .timeline import Happening, Loses, Pushes, Raw, Says, Takes, Timeline, Waits
+from .timeline import Fails, Happening, Loses, Pushes, Raw, Says, Takes, Timeline, Waits
 
 __all__ = ("Performance", "Through", "perform", "performed")
 
 Through = Callable[[RealtimeSession[Frame]], AsyncIterator[RealtimeEvent]]
 """What the consumer of a session takes its events from."""
+
+_ENDED = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
 class Performance:
@@ -87,7 +89,7 @@ async def perform(
     """
     done = Performance()
     stand = _Stand(done)
-    provider = scripted(stand.script, capabilities)
+    provider = scripted(stand.script, capabilities, welcome=False)
     try:
         async with (
             anyio.create_task_group() as tasks,
@@ -106,14 +108,28 @@ async def perform(
     return done
 
 
+class _End:
+    """The far end of one connection, until the timeline loses it or the session hangs up."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.over = anyio.Event()
+        self.error: RealtimeError | None = None
+
+    def lose(self, error: RealtimeError | None) -> None:
+        self.error = error
+        self.over.set()
+
+
 class _Stand:
     """Both ends of the session: the peers of its connections and its consumer."""
 
     def __init__(self, done: Performance) -> None:
         self._done = done
-        self._peers = list[Peer]()
-        self._over = anyio.Event()
-        self._error: RealtimeError | None = None
+        self._used: _End | None = None
+        """The newest that was greeted."""
+        self._made: _End | None = None
+        """The newest at all."""
         self.ready = anyio.Event()
         """Given when the first connection has come so far."""
         self._granted: float = 0
@@ -121,20 +137,22 @@ class _Stand:
 
     async def script(self, peer: Peer) -> None:
         """Stand by until the timeline loses this connection, or the session hangs up."""
-        self._peers.append(peer)
-        self._over = over = anyio.Event()
-        self._error = None
-        self.ready.set()
+        self._made = end = _End(peer)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._listen, peer, over)
-            await over.wait()
+            tasks.start_soon(self._attend, end)
+            await end.over.wait()
             tasks.cancel_scope.cancel()
-        if self._peers[-1] is peer and self._error is not None:
-            raise RealtimeException(self._error)
+        if end.error is not None:
+            raise RealtimeException(end.error)
 
-    async def _listen(self, peer: Peer, over: anyio.Event) -> None:
-        await peer.drain()
-        over.set()
+    async def _attend(self, end: _End) -> None:
+        with suppress(*_ENDED):
+            await end.peer.next()
+            await end.peer.welcome()
+            self._used = end
+            self.ready.set()
+            await end.peer.drain()
+        end.over.set()
 
     def grant(self, count: float) -> None:
         """Let the consumer take so many more."""
@@ -171,12 +189,14 @@ class _Stand:
                 self.grant(happening.count)
             case Waits():
                 await anyio.sleep(happening.ticks * TICK)
-            case Loses() if not happening.old:
-                self._error = happening.error
-                self._over.set()
+            case Loses() if not happening.old and self._used is not None:
+                self._used.lose(happening.error)
+            case Fails() if self._made is not None and self._made is not self._used:
+                self._made.lose(happening.error)
             case _:
                 pass
 
     async def _with_peer(self, do: Callable[..., Any], *given: object) -> None:
-        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            await do(self._peers[-1], *given)
+        assert self._used is not None  # noqa: S101 - the timeline begins once there is one
+        with suppress(*_ENDED):
+            await do(self._used.peer, *given)

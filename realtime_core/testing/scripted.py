@@ -70,6 +70,8 @@ class Greeting(msgspec.Struct, frozen=True, tag_field="type", tag=True):
     handle: str | None = None
     history: int = 0
     """How many messages of history came along."""
+    unanswered: int = 0
+    """How many tool calls nobody will answer."""
 
 
 def _handed(value: Secret) -> str:
@@ -116,7 +118,8 @@ class ScriptedCodec:
         """Send a `Greeting`; the peer answers with `Connected`."""
         handle = resume.handle.reveal() if resume is not None and resume.handle else None
         history = len(resume.history) if resume is not None else len(plan.config.history)
-        return Coded(0, (_ENCODER.encode(Greeting(plan.config, handle, history)),))
+        unanswered = len(resume.unanswered) if resume is not None else 0
+        return Coded(0, (_ENCODER.encode(Greeting(plan.config, handle, history, unanswered)),))
 
     def encode(self, state: int, frame: Outgoing) -> Result[Coded[int], RealtimeError]:
         """Give the frame as JSON."""

@@ -26,7 +26,14 @@ from ..config import (
 )
 from ..epoch import CallId, ItemId
 from ..errors import AuthFailed, RealtimeError, TimedOut, Unavailable
-from ..events import Interrupted, RealtimeEvent, SpeechStarted, SpeechStopped, UserTranscript
+from ..events import (
+    Interrupted,
+    RealtimeEvent,
+    SessionEnding,
+    SpeechStarted,
+    SpeechStopped,
+    UserTranscript,
+)
 from ..frames import (
     ActivityEnd,
     ActivityStart,
@@ -46,7 +53,7 @@ from ._author import ERRORS, LAWFUL, SAMPLES_A_TICK, Author
 from .clock import TICK
 from .conformance import HOSTILE
 from .scripted import SCRIPTED
-from .timeline import Happening, Loses, Pushes, Raw, Says, Stale, Takes, Timeline, Waits
+from .timeline import Fails, Happening, Loses, Pushes, Raw, Says, Stale, Takes, Timeline, Waits
 
 __all__ = (
     "capabilities",
@@ -93,7 +100,7 @@ _HEARD: tuple[Happening, ...] = (
 _ENDS: tuple[Timeline, ...] = ((Takes(10_000), Waits(64)), ())
 
 _Move = tuple[str, int, int]
-_Draft = Happening | list[_Move]
+_Draft = Happening | list[_Move] | Timeline
 
 
 @st.composite
@@ -204,7 +211,7 @@ def timelines(
 
     Bursts of the provider, pushes, interrupts, acks, the pace of the consumer, passing time with
     its timers, with `holds` an answer and what begins and decides a hold of it and, with `losses`,
-    lost connections, late frames of old ones and bytes nobody knows.
+    connections that are lost or changed, late frames of old ones and bytes nobody knows.
     In the end the consumer may get the time to take everything, or not.
     """
     says = _moves(lawful=lawful)
@@ -217,7 +224,7 @@ def timelines(
         *[st.builds(Waits, st.sampled_from((0, 1, 1, 2, 3, 8, 64)))] * 2,
     ]
     if losses:
-        kinds.append(_troubles())
+        kinds += [_troubles(), _changes()]
     if holds:
         kinds += [*[_onsets()] * 8, *[st.builds(Waits, st.sampled_from((1, 2, 4, 8)))] * 4]
     # `one_of` would forget the weights.
@@ -240,6 +247,16 @@ def _troubles() -> st.SearchStrategy[_Draft]:
         st.builds(Raw, st.tuples(wires(longest=1_000))),
         _moves(lawful=False).map(_stale),
     )
+
+
+def _changes() -> st.SearchStrategy[_Draft]:
+    """Give the word that a connection will end, and what becomes of it and of the next one."""
+    ending = st.builds(SessionEnding, left=st.sampled_from((0.0, 0.5, 3.0, 30.0, None)))
+    said = ending.map(lambda event: Says((event,)))
+    errors = st.sampled_from(_LOSSES)
+    then = st.one_of(st.builds(Fails, errors), st.builds(Loses, errors), st.just(Waits(320)))
+    stood = st.sampled_from((Waits(1), Waits(640)))
+    return st.one_of(st.tuples(said, then), st.tuples(stood, said, st.just(Waits(1)), then))
 
 
 def wires(longest: int = 1_000_000) -> st.SearchStrategy[Wire]:
@@ -287,6 +304,9 @@ def _written(drafts: Iterable[_Draft]) -> Timeline:
     for draft in drafts:
         if isinstance(draft, list):
             written.append(Says(_events(author, draft)))
+            continue
+        if isinstance(draft, tuple):
+            written += draft
             continue
         written.append(draft)
         if isinstance(draft, Pushes) and _asks(draft.frame):

@@ -20,6 +20,7 @@ from .fold import Fold
 from .scripted import written
 
 __all__ = (
+    "Fails",
     "Happening",
     "Loses",
     "Pushes",
@@ -77,15 +78,21 @@ class Loses(msgspec.Struct, frozen=True, tag=True):
     old: bool = False
 
 
-Happening = Says | Raw | Stale | Pushes | Takes | Waits | Loses
+class Fails(msgspec.Struct, frozen=True, tag=True):
+    """The connection that is made beside the present one ends before it is in use."""
+
+    error: RealtimeError | None = None
+
+
+Happening = Says | Raw | Stale | Pushes | Takes | Waits | Loses | Fails
 Timeline = tuple[Happening, ...]
 
 
 def welcome(fold: Fold) -> None:
-    """Let a dialled connection stand, and the provider acknowledge the session."""
-    if fold.dialled is None:
-        return
+    """Let a dialled connection stand, and the provider acknowledge a session that greets it."""
     fold.link()
+    if fold.stands is None or not fold.state.phase.waiting:
+        return
     plan = fold.state.plan
     said = Connected(session_id="", config=SessionConfig(), capabilities=plan.capabilities)
     fold.receive(*written(said))
@@ -117,5 +124,9 @@ def _one(fold: Fold, happening: Happening) -> None:
             fold.take(happening.count)
         case Waits():
             fold.wait(happening.ticks * TICK)
-        case _:
+        case Loses():
             fold.lose(happening.error, conn=fold.state.conn - 1 if happening.old else None)
+        case _ if {fold.beside, fold.ready} != {None}:
+            fold.lose(happening.error, conn=fold.state.conn + 1)
+        case _:
+            pass

@@ -92,7 +92,10 @@ class WebSocket(ObjectStream[Wires]):
                 self._told = True
                 self._news.give()
                 raise anyio.EndOfStream if self._error is None else RealtimeException(self._error)
-            await self._read()
+            if self._closed and self._reading:  # whoever takes leave reads
+                await self._news.wait()
+            else:
+                await self._read()
         wires, self._ready = self._ready, ()
         return wires
 
@@ -104,6 +107,8 @@ class WebSocket(ObjectStream[Wires]):
             data = b""
         finally:
             self._reading = False
+            if self._closed:
+                self._news.give()
         self._reads += 1
         if data:
             self._protocol.receive_data(data)
@@ -111,8 +116,6 @@ class WebSocket(ObjectStream[Wires]):
             self._ready = self._messages(frames)
         elif not self._over:
             self._finish(self._failure(1006, ""))
-        if self._closed:
-            self._news.give()
 
     def _messages(self, frames: Iterable[Frame]) -> Wires:
         protocol, wires = self._protocol, list[Wire]()

@@ -1,17 +1,19 @@
 """Still pictures: knowing them by their first bytes, reading them, and making them small enough.
 
 Nothing here trusts a picture: its size is looked at before it is unpacked, and every way it can be
-broken is one `InvalidRequest`. Making a JPEG needs the extra `cli` (pillow); knowing one does not.
+broken is one `InvalidRequest`. Making a JPEG needs pillow (extra `video`); knowing one does not.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from ..errors import InvalidRequest, RealtimeException
 
@@ -95,7 +97,7 @@ def to_jpeg(image: Picture, max_bytes: int = 250_000, max_side: int = 1280) -> b
     Takes an encoded picture, a pillow image, or an array of bytes: grey `(height, width)`, RGB or
     RGBA `(height, width, 3 or 4)`. A JPEG that fits already comes back as the same object. It is
     turned upright, transparency becomes white; first quality is given up, then size. Takes some
-    milliseconds of CPU: for large pictures call it in a worker thread.
+    milliseconds of CPU, during which other threads run: call it in a worker thread.
     """
     with _unpacking():
         picture = _open(image)
@@ -148,9 +150,9 @@ def _open(image: Picture) -> Image:
         from PIL import Image as pillow  # noqa: PLC0415, N813 - an extra
     except ImportError as error:
         raise _refused(
-            "Working on a picture needs the extra `cli`.",
+            "Working on a picture needs the extra `video`.",
             "the package pillow is not installed",
-            "Type: pip install 'realtime-core[cli]'",
+            "Type: pip install 'realtime-core[video]'",
         ) from error
     if isinstance(image, pillow.Image):
         return image
@@ -190,9 +192,16 @@ def _flat(picture: Image, max_side: int) -> Image:
 
 
 def _packed(flat: Image, quality: int) -> bytes:
-    out = io.BytesIO()
-    flat.save(out, "JPEG", quality=quality)
-    return out.getvalue()
+    """Encode into a file: only with a descriptor does pillow let other threads run meanwhile."""
+    with _scratch() as out:
+        flat.save(out, "JPEG", quality=quality)
+        out.seek(0)
+        return out.read()
+
+
+def _scratch() -> IO[bytes]:
+    in_memory = getattr(os, "memfd_create", None)
+    return os.fdopen(in_memory("jpeg"), "w+b") if in_memory else tempfile.TemporaryFile()
 
 
 def _refused(what: str, cause: str, fix: str) -> RealtimeException:

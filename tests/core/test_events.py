@@ -19,8 +19,14 @@ from realtime_core import (
 )
 
 KINDS = get_args(RealtimeEvent)
-PERISHABLE = {"ResponseStarted", "AudioOutput", "AudioOutputDone", "ToolCall"}
-SETTLING = {"UserTranscript", "AudioInput", "ConversationItem", "ResponseDone"}
+PERISHABLE = {
+    "ResponseStarted",
+    "AudioOutput",
+    "AudioOutputDone",
+    "ResponseThought",
+    "ToolCall",
+}
+SETTLING = {"UserTranscript", "AudioInput", "ConversationItem", "LateUsage", "ResponseDone"}
 
 
 def words(kind: Any, *, whole: bool) -> Any:

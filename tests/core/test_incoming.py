@@ -22,6 +22,7 @@ from realtime_core import (
     Interrupt,
     Interrupted,
     ItemId,
+    LateUsage,
     Message,
     ProtocolViolation,
     RateLimit,
@@ -32,6 +33,7 @@ from realtime_core import (
     ResponseDone,
     ResponseId,
     ResponseText,
+    ResponseThought,
     SessionEnding,
     SpeechStopped,
     ToolCallCancelled,
@@ -492,3 +494,30 @@ def test_a_message_that_says_nothing_changes_only_the_codecs_state() -> None:
     session.receive(b"1", b"2")
     assert session.state == replace(before, codec=before.codec + 2)
     assert taken(session) == []
+
+
+def test_thoughts_are_passed_on_as_long_as_their_answer_is() -> None:
+    thought = ResponseThought(response=R1, text="Hm.")
+    session = opened()
+    say(session, thought, started(R1), thought)
+    assert names(taken(session)) == ["ResponseStarted", "ResponseThought"]
+    session.push(Interrupt())
+    taken(session)
+    say(session, thought)
+    assert taken(session) == []
+    assert session.state.counts == {"late event": 1, "fenced event": 1}
+
+
+def test_what_an_answer_cost_that_was_closed_here_is_told_once() -> None:
+    usage = Usage(input_tokens=3, output_tokens=5)
+    session = opened(barrier_timeout=1.0)
+    say(session, started(R1))
+    session.push(Interrupt())
+    session.wait(1.0)
+    taken(session)
+    cost = ResponseDone(response=R1, status="interrupted", usage=usage)
+    say(session, done(R1), cost, cost)
+    (late,) = taken(session)
+    assert isinstance(late, LateUsage)
+    assert (late.of, late.usage, late.response) == (R1, usage, None)
+    assert session.state.counts == {"late event": 2}

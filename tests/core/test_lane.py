@@ -139,6 +139,15 @@ def test_what_went_straight_through_is_counted_too() -> None:
     assert lanes.balances["control"] == Balance(offered=1, refused=1)
 
 
+def test_what_waits_in_one_lane_can_be_taken_back() -> None:
+    lanes = put(inlet(), Video(b"1"), Text("a"))
+    lanes.withdraw("video")
+    lanes.withdraw("video")
+    assert emptied(lanes) == [Text("a")]
+    assert list(lanes.drops) == [Drop("video", "withdrawn", 1, 0.0)]
+    assert lanes.balances["video"] == Balance(offered=1, dropped=1)
+
+
 def test_at_the_end_everything_that_waits_is_dropped_and_counted() -> None:
     lanes = put(inlet(), audio(20), audio(20), Text("a"))
     lanes.abandon("closed")

@@ -175,6 +175,25 @@ def test_a_connection_that_stood_makes_the_schedule_begin_anew() -> None:
         session.link()
         welcome(session)
         assert (phase(session), session.state.conn) == (Phase.OPEN, conn)
+        session.wait(10.0)
+
+
+def test_connections_that_do_not_last_are_one_failure() -> None:
+    """No storm: a provider that accepts and drops for ever is not asked for ever."""
+    session = opened(retry=Exponential(1.0).within(20.0))
+    for delay in (1.0, 2.0, 4.0):
+        session.lose(LOST)
+        session.wait(delay)
+        session.link()
+        welcome(session)
+        session.wait(1.0)
+    assert phase(session) is Phase.OPEN
+    session.lose(LOST)
+    session.wait(8.0)
+    session.link()
+    welcome(session)
+    session.lose(LOST)
+    assert phase(session) is Phase.CLOSED
 
 
 def test_the_schedule_is_asked_with_the_time_since_the_first_failure() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from returns.pipeline import is_successful
 
 from realtime_core.audio import PCM_16K, PCM_24K, AudioFormat
-from realtime_core.capability import Capabilities
+from realtime_core.capability import Capabilities, HistoryLimits
 from realtime_core.config import Message, SessionConfig, ToolSpec, TurnDetection
 from realtime_core.errors import Unsupported
 from realtime_core.plan import Plan, negotiate
@@ -193,3 +193,12 @@ def test_a_provider_that_can_do_more_refuses_no_more(
         offer, tools=True, text_out=True, manual_turns=True, authorities=RICH.authorities
     )
     assert is_successful(negotiate(more, wish))
+
+
+def test_a_history_is_cut_to_what_the_provider_takes() -> None:
+    limited = replace(RICH, history_limits=HistoryLimits(entries=1))
+    history = (Message("user", "a"), Message("user", "b"))
+    plan = negotiate(limited, replace(PLAIN, history=history)).unwrap()
+    assert plan.config.history == history[1:]
+    (warning,) = plan.warnings
+    assert (warning.field, warning.why) == ("history", "rich takes 1 of 2 entries")

@@ -213,6 +213,8 @@ def by_provider(given_: list[RealtimeEvent]) -> list[str]:
 
 
 def _unnamed(event: RealtimeEvent) -> dict[str, Any]:
+    if isinstance(event, Reconnected):
+        return {"lost": ()}  # nobody has asked anything here
     return {"session_id": ""} if isinstance(event, Connected) else {}
 
 

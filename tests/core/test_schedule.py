@@ -16,6 +16,7 @@ from realtime_core.schedule import (
     Capped,
     Either,
     Exponential,
+    OnceOpen,
     Recurs,
     Schedule,
     Spaced,
@@ -36,13 +37,14 @@ def composed(inner: st.SearchStrategy[Schedule]) -> st.SearchStrategy[Schedule]:
         st.builds(Capped, inner, seconds),
         st.builds(lambda s, low, width: s.jittered(low, low + width), inner, fractions, fractions),
         st.builds(Within, inner, seconds),
+        st.builds(OnceOpen, inner),
         st.builds(Both, inner, inner),
         st.builds(Either, inner, inner),
     )
 
 
 schedules = st.recursive(leaves, composed, max_leaves=6)
-attempts = st.builds(Attempt, st.integers(0, 200), seconds, fractions)
+attempts = st.builds(Attempt, st.integers(0, 200), seconds, fractions, seconds, st.booleans())
 
 
 def told(delay: Maybe[float]) -> float | None:
@@ -147,7 +149,7 @@ def test_within_lets_nothing_start_after_its_time(
     schedule: Schedule, limit: float, attempt: Attempt
 ) -> None:
     before, after = told(schedule.delay(attempt)), told(schedule.within(limit).delay(attempt))
-    if before is not None and attempt.elapsed + before <= limit:
+    if before is not None and attempt.elapsed + max(before, attempt.least) <= limit:
         assert after == before
     else:
         assert after is None
@@ -236,3 +238,15 @@ def test_a_typical_policy_reads_as_it_is_said() -> None:
 
 def test_a_delay_beyond_all_numbers_is_cut_by_its_cap() -> None:
     assert Exponential(1.0, 1e6).capped(30.0).delay(Attempt(60)) == Some(30.0)
+
+
+def test_once_open_tries_nothing_that_was_never_open() -> None:
+    schedule = Spaced(1.0).once_open()
+    assert told(schedule.delay(Attempt(0, opened=False))) is None
+    assert told(schedule.delay(Attempt(0))) == 1.0
+
+
+def test_what_the_provider_asks_for_has_to_fit_too() -> None:
+    schedule = Spaced(1.0).within(5.0)
+    assert told(schedule.delay(Attempt(0, 2.0, least=3.0))) == 1.0
+    assert told(schedule.delay(Attempt(0, 2.0, least=3.5))) is None

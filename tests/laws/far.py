@@ -57,11 +57,17 @@ def item_of(items: Items, pcm: bytes) -> tuple[ResponseId, ItemId]:
 
 
 class Wire(ObjectStream[Wires]):
-    """The session's end of a connection: overheard, and stalled whenever the provider likes."""
+    """The session's end of a connection: overheard, and stalled whenever the provider likes.
 
-    def __init__(self, link: Link, overhear: Callable[[Outgoing | Greeting], object]) -> None:
+    What it brings first comes `slow` seconds late.
+    """
+
+    def __init__(
+        self, link: Link, overhear: Callable[[Outgoing | Greeting], object], slow: float = 0.0
+    ) -> None:
         self._link = link
         self._overhear = overhear
+        self._slow = slow
         self._flows = Signal()
         self._stalled = False
 
@@ -71,7 +77,11 @@ class Wire(ObjectStream[Wires]):
         self._flows.give()
 
     async def receive(self) -> Wires:
-        return await self._link.receive()
+        wires = await self._link.receive()
+        slow, self._slow = self._slow, 0.0
+        if slow:
+            await anyio.sleep(slow)
+        return wires
 
     async def send(self, item: Wires) -> None:
         for wire in item:

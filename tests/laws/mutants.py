@@ -40,6 +40,7 @@ _D_OUTPUT = "tests/laws/test_d_output.py::Test"
 _E_LIFE = "tests/laws/test_e_life.py::Test"
 _E_END = "tests/laws/test_e_end.py::Test"
 _E_INJECTION = "tests/laws/test_e_injection.py::Test"
+_F_LOSS = "tests/laws/test_f_loss.py::Test"
 
 _RETURNED = "return event\n            if exit.over:"
 
@@ -159,8 +160,8 @@ _MACHINE = (
     Mutant(
         "an answer that has ended stays open",
         "interruption.py",
-        "replace(state.ledger.responses[id], open=False)",
-        "replace(state.ledger.responses[id], open=by_provider)",
+        "replace(state.ledger.responses[id], open=False, unpaid=not by_provider)",
+        "replace(state.ledger.responses[id], open=by_provider, unpaid=not by_provider)",
         _E_LIFE + "Settlement",
         "38",
     ),
@@ -351,7 +352,7 @@ _MACHINE = (
     ),
     Mutant(
         "a ring that comes early is believed",
-        "lifecycle.py",
+        "alarms.py",
         'if now.at < state.due.get(timer, float("inf")):',
         "if timer not in state.due:",
         _A_ORDER + "FenceNeverGoesBack",
@@ -359,7 +360,7 @@ _MACHINE = (
     ),
     Mutant(
         "the end of an old connection ends the new one",
-        "lifecycle.py",
+        "changeover.py",
         "if given.conn != state.conn:\n        return state\n    if state.phase is Phase.CLOSING:",
         "if state.phase is Phase.CLOSING:",
         _A_ORDER + "FenceNeverGoesBack",
@@ -368,8 +369,8 @@ _MACHINE = (
     Mutant(
         "the timer of connecting is not disarmed, and ends what is open",
         "lifecycle.py",
-        "disarm(replace(state, phase=Phase.OPEN, attempts=0), now, Timer.CONNECT)",
-        "replace(state, phase=Phase.OPEN, attempts=0)",
+        "disarm(replace(state, phase=Phase.OPEN, opened_at=now.at), now, Timer.CONNECT)",
+        "replace(state, phase=Phase.OPEN, opened_at=now.at)",
         _E_LIFE + "LegalStates",
         "37",
     ),
@@ -889,4 +890,152 @@ _PLAYBACK = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_MACHINE, *_OUTLET, *_LANES, *_DRIVER, *_TOOLS, *_FLOOR, *_PLAYBACK)
+_CHANGEOVER = (
+    Mutant(
+        "a planned change does not wait for a silent moment",
+        "changeover.py",
+        "if now.at >= leave_by or _silent(state, now) else state",
+        "if True else state",
+        _F_LOSS + "LossIsAnInterrupt",
+        "48",
+    ),
+    Mutant(
+        "a lost connection cuts nothing",
+        "changeover.py",
+        'release_hold(interrupt(state, now, "connection"), now, "ended")',
+        'release_hold(state, now, "ended")',
+        _F_LOSS + "LossIsAnInterrupt",
+        "48",
+    ),
+    Mutant(
+        "the end of a connection that stands by is taken for that of the one in use",
+        "changeover.py",
+        "return _not_made(state, now, error)",
+        "given = replace(given, conn=state.conn)",
+        _F_LOSS + "OneVoice",
+        "47",
+    ),
+    Mutant(
+        "messages of a connection that stands by are handed on and lost",
+        "driver.py",
+        "while line is self._standby:",
+        "while False:",
+        _F_LOSS + "OneVoice",
+        "47",
+    ),
+    Mutant(
+        "the connection that stands by is left standing",
+        "driver.py",
+        "            self.line, self._standby = self._standby, None\n",
+        "            pass\n",
+        _F_LOSS + "OneVoice",
+        "47",
+    ),
+    Mutant(
+        "a welcome counts as success, however soon it is followed by an end",
+        "changeover.py",
+        "attempts=0 if steady else state.attempts)",
+        "attempts=0)",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "the time that a provider asks to wait is not waited",
+        "changeover.py",
+        "return max(delay.unwrap(), least) if",
+        "return delay.unwrap() if",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "the time that a provider asks to wait does not count",
+        "schedule.py",
+        "attempt.elapsed + max(d, attempt.least) <= self.seconds",
+        "attempt.elapsed + d <= self.seconds",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "what cannot pass is tried again",
+        "changeover.py",
+        "    if not error.retryable:\n        return None\n",
+        "",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "a refused handle is shown again and again",
+        "changeover.py",
+        "return replace(state, handle=None), True",
+        "return state, True",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "a provider that ends each connection at once is obeyed",
+        "changeover.py",
+        "if state.conn and early > 0:",
+        "if state.conn and early > 60:",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "a connection that cannot be made beside another is made at once again",
+        "changeover.py",
+        "wait = max(_AGAIN, _asked_for(error))",
+        "wait = 0.0",
+        _F_LOSS + "BoundedRetry",
+        "51",
+    ),
+    Mutant(
+        "a result is replayed without the call that was turns ago",
+        "history.py",
+        "    kept = _paired(kept)  # a result may come turns after its call\n",
+        "",
+        _F_LOSS + "ReplayedHistory",
+        "50",
+    ),
+    Mutant(
+        "history is cut through the middle of a turn",
+        "history.py",
+        'opens = message.role in {"user", "system"}',
+        "opens = True",
+        _F_LOSS + "ReplayedHistory",
+        "50",
+    ),
+    Mutant(
+        "the oldest of a history is replayed, not the newest",
+        "history.py",
+        "for turn in reversed(_turns(_paired(history))):",
+        "for turn in _turns(_paired(history)):",
+        _F_LOSS + "ReplayedHistory",
+        "50",
+    ),
+    Mutant(
+        "the limits of a provider's history are not asked for",
+        "lifecycle.py",
+        "fitted(whole, able.history_limits)",
+        "fitted(whole)",
+        _F_LOSS + "ReplayedHistory",
+        "50",
+    ),
+    Mutant(
+        "what was lost is forgotten, and heard once more",
+        "changeover.py",
+        "        codec=None,\n",
+        "        codec=None,\n        ledger=replace(state.ledger, responses={}, items={}),\n",
+        _F_LOSS + "NoDoubles",
+        "49",
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_MACHINE,
+    *_OUTLET,
+    *_LANES,
+    *_DRIVER,
+    *_TOOLS,
+    *_FLOOR,
+    *_PLAYBACK,
+    *_CHANGEOVER,
+)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from realtime_core.capability import Capabilities
 from realtime_core.config import SessionConfig, ToolPolicy, ToolSpec
 from realtime_core.epoch import CallId
-from realtime_core.errors import RealtimeException
+from realtime_core.errors import RealtimeError, RealtimeException
 from realtime_core.events import (
     Disconnected,
     Interrupted,
@@ -30,7 +30,7 @@ from realtime_core.signals import Signal
 from realtime_core.state import Phase
 from realtime_core.testing import TICK, Injection, no_leaks
 from realtime_core.testing._author import FORMAT
-from realtime_core.testing.scripted import SCRIPTED, Peer, scripted, written
+from realtime_core.testing.scripted import SCRIPTED, Greeting, Peer, scripted, written
 from realtime_core.tools import Tool, tool
 from tests.laws.far import Far, Gone, Items, Wire
 from tests.laws.scenarios import tell
@@ -91,8 +91,13 @@ class Situation:
     """Answers that come whole where nothing is done to the scene."""
     length = 24
     """Ticks after which the user has had enough."""
+    slow = 0.0
+    """Ticks that later connections take to be acknowledged."""
     pending: CallId | None = PENDING
     """The call that gets its result where that is the action; None: the tools that run end."""
+
+    def refuses(self, greeting: Greeting) -> RealtimeError | None:
+        """Tell why the provider does not take a connection, if it does not."""
 
     async def provider(self, far: Far) -> None:
         """Act the provider, on the first connection; whatever is asked after it is answered."""
@@ -188,18 +193,28 @@ class Talk:
         return self.scene.action == "tool" and self.situation.pending == PENDING
 
     def _provider(self) -> Any:
-        polite = scripted(self._script, self.situation.able)
+        polite = scripted(self._script, self.situation.able, welcome=False)
 
         @asynccontextmanager
         async def dial(plan: Plan) -> AsyncGenerator[Link]:
             async with polite.dial(plan) as link:
                 conn = next(self._conns)
-                self._wire = Wire(link, lambda said: self.witness.hand(conn, said))
+                slow = self.situation.slow * TICK if conn else 0.0
+                self._wire = Wire(link, lambda said: self.witness.hand(conn, said), slow)
                 yield self._wire
 
         return replace(polite, dial=dial)
 
     async def _script(self, peer: Peer) -> None:
+        try:
+            greeting = await peer.next()
+            assert isinstance(greeting, Greeting)
+            refused = self.situation.refuses(greeting)
+            if refused is not None:
+                raise RealtimeException(refused)
+            await peer.welcome()
+        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return
         assert self._wire is not None
         far = Far(peer, self._wire, self.items)
         self.fars.append(far)

@@ -16,10 +16,20 @@ from hypothesis.stateful import (
 
 from realtime_core import Plan
 from realtime_core.errors import AuthFailed, RealtimeError, Unavailable
+from realtime_core.events import SessionEnding
 from realtime_core.frames import Close, Frame, Interrupt
 from realtime_core.testing._author import Author
 from realtime_core.testing.strategies import _asks, _events, _moves, plans, pushes
-from realtime_core.testing.timeline import Happening, Loses, Pushes, Says, Stale, Takes, Waits
+from realtime_core.testing.timeline import (
+    Fails,
+    Happening,
+    Loses,
+    Pushes,
+    Says,
+    Stale,
+    Takes,
+    Waits,
+)
 from tests.laws.model import Fact, Rehearsal
 from tests.laws.stories import Story
 
@@ -94,7 +104,7 @@ class Living(RuleBasedStateMachine):
     def consumer_takes(self, count: int) -> None:
         self._happen(Takes(count))
 
-    @rule(ticks=st.sampled_from((1, 2, 8, 64)))
+    @rule(ticks=st.sampled_from((1, 2, 8, 64, 640)))
     def time_passes(self, ticks: int) -> None:
         self._happen(Waits(ticks))
 
@@ -107,6 +117,14 @@ class Living(RuleBasedStateMachine):
     def old_connection_is_heard_of(self, moves: Any, error: RealtimeError | None) -> None:
         self._happen(Stale(_events(Author(), moves)))
         self._happen(Loses(error, old=True))
+
+    @rule(left=st.sampled_from((0.0, 1.0, 30.0, None)))
+    def connection_will_end(self, left: float | None) -> None:
+        self._happen(Says((SessionEnding(left=left),)))
+
+    @rule(error=st.sampled_from((None, Unavailable(what="x"), AuthFailed(what="x"))))
+    def next_connection_fails(self, error: RealtimeError | None) -> None:
+        self._happen(Fails(error))
 
     @precondition(lambda self: self.rehearsal.session.at > 2)
     @rule()

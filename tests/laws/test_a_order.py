@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from msgspec.structs import replace
 
-from realtime_core import incoming, interruption, lifecycle, machine
+from realtime_core import alarms, changeover, incoming, interruption, lifecycle, machine
 from realtime_core.codec import CancelResponse
 from realtime_core.epoch import Epoch, RequestId, ResponseId
 from realtime_core.errors import Unavailable
@@ -142,7 +142,7 @@ class TestMonotonic:
             now.effects[before:] = reversed(now.effects[before:])
             return state
 
-        for module in (incoming, machine, lifecycle):
+        for module in (incoming, machine, lifecycle, changeover):
             monkeypatch.setattr(module, "interrupt", late)
         catches(lawful_trace, STORIES)
 
@@ -345,7 +345,7 @@ class TestFenceNeverGoesBack:
         catches(self.law, STORIES)
 
     def test_fault_rings_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rang = lifecycle.rang
+        rang = alarms.rang
 
         def eager(state: State, now: Moment, given: Rang) -> State:
             return rang(state, now._replace(at=now.at + 3600), given)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from realtime_core import holding, incoming, interruption, lifecycle, moment, negotiate
+from realtime_core import changeover, holding, incoming, interruption, moment, negotiate
 from realtime_core.codec import CancelResponse, TruncateItem
 from realtime_core.config import SessionConfig
 from realtime_core.epoch import ItemId, ResponseId
@@ -27,7 +27,7 @@ from realtime_core.moment import Moment
 from realtime_core.state import Fence, Pause, State, Timer
 from realtime_core.testing._author import SAMPLES_A_TICK
 from realtime_core.testing.scripted import SCRIPTED
-from realtime_core.testing.timeline import Loses, Pushes, Says, Takes, Waits
+from realtime_core.testing.timeline import Happening, Loses, Pushes, Says, Takes, Waits
 from tests.laws.holds import Held, begins, due, ends, expected, goes_on, is_notice
 from tests.laws.model import Fact, Rehearsal
 from tests.laws.sessions import Law, hold
@@ -208,16 +208,20 @@ class EstimatesWhatSounds(Law):
             for part in rise.heard:
                 assert fact.before.confirmed or part.samples == self.heard[part.item]
 
+    def follow(self, rehearsal: Rehearsal, happening: Happening) -> None:
+        for fact in rehearsal.happen(happening):
+            self.see(fact)
+
     @classmethod
     def law(cls, story: Story) -> None:
         voice, rehearsal = cls(), Rehearsal(story)
         for happening in story.timeline:
             waits = isinstance(happening, Waits)
             for _ in range(happening.ticks if isinstance(happening, Waits) else 1):
-                if waits:
+                if waits:  # a connection that is due is taken before the time passes
+                    voice.follow(rehearsal, Waits(0))
                     voice.tick(held=rehearsal.session.state.holding is not None)
-                for fact in rehearsal.happen(Waits(1) if waits else happening):
-                    voice.see(fact)
+                voice.follow(rehearsal, Waits(1) if waits else happening)
                 voice.rest(rehearsal)
 
 
@@ -274,7 +278,7 @@ class TestHold:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All of it turned out to be heard: the loss itself cuts nothing."""
-        monkeypatch.setattr(lifecycle, "release_hold", lambda state, now, reason: state)
+        monkeypatch.setattr(changeover, "release_hold", lambda state, now, reason: state)
         said = (ResponseStarted(response=R), audio("r", 8))
         done = Says((ResponseDone(response=R, status="completed"),))
         heard = Pushes(Heard(ItemId("r-0"), 8))

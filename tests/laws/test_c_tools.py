@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from returns.result import Success
 
-from realtime_core import doors, incoming, interruption, lifecycle, machine, requests
+from realtime_core import (
+    alarms,
+    changeover,
+    doors,
+    incoming,
+    interruption,
+    lifecycle,
+    machine,
+    requests,
+)
 from realtime_core import tools as tooling
 from realtime_core.epoch import CallId, ResponseId
 from realtime_core.events import SpeechStarted, SpeechStopped, ToolCall
@@ -120,7 +129,8 @@ class TestOneOutcome:
             live_by_the_model(faulty=True)
 
     def test_fault_leaves_calls_open_when_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lifecycle, "settle_all", spared(interruption.settle_all))
+        for module in (changeover, lifecycle):
+            monkeypatch.setattr(module, "settle_all", spared(interruption.settle_all))
         breaks(one_outcome)
         with pytest.raises(PointsFailed):
             at_every_instant("lose")
@@ -238,7 +248,8 @@ class TestRightConnection:
         right_connection(worked(day, backend))
 
     def test_fault_answers_the_next_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lifecycle, "settle_all", spared(interruption.settle_all))
+        for module in (changeover, lifecycle):
+            monkeypatch.setattr(module, "settle_all", spared(interruption.settle_all))
         breaks(right_connection)
 
     def test_fault_runs_what_is_repeated(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,7 +441,7 @@ class TestFloor:
 
     @pytest.mark.parametrize("fault", ["user_speaks", "user_silent"])
     def test_fault(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (incoming, lifecycle):
+        for module in (incoming, alarms):
             if hasattr(module, fault):
                 monkeypatch.setattr(module, fault, lambda state, now: state)
         catches(self.law, st.lists(DOINGS, max_size=12))

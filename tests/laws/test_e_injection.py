@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from realtime_core import incoming, interruption, lifecycle, moment
+from realtime_core import changeover, incoming, interruption, lifecycle, moment
 from realtime_core.driver import Driver
 from realtime_core.errors import InvalidRequest
 from realtime_core.events import Error, RealtimeEvent
@@ -189,7 +189,8 @@ class TestPlanted:
         self.seen("owner", "cancel")
 
     def test_38_a_loss_that_forgets_to_settle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lifecycle, "settle_all", lambda state, now, status, error: state)
+        for module in (changeover, lifecycle):
+            monkeypatch.setattr(module, "settle_all", lambda state, now, status, error: state)
         self.seen("consumer", "lose", retry=1)
         self.seen("consumer", "close")
 

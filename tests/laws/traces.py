@@ -7,22 +7,34 @@
 from __future__ import annotations
 
 import sys
+from unittest.mock import patch
 
 import msgspec
 from hypothesis import Phase, given, settings
 from msgspec.structs import replace
 
-from realtime_core import Outlet, RealtimeEvent, Recurs, Spaced, incoming, moment
+from realtime_core import (
+    Outlet,
+    RealtimeEvent,
+    Recurs,
+    SessionEnding,
+    Spaced,
+    changeover,
+    incoming,
+    moment,
+)
 from realtime_core.state import State
 from realtime_core.testing import TICK
 from realtime_core.testing.live import Performance, performed
-from realtime_core.testing.timeline import Waits
+from realtime_core.testing.timeline import Happening, Says, Waits
 from tests.laws.stories import Story, live_config, played, stories
 
 __all__ = ("apart", "as_json", "tied")
 
 _APART = TICK / 256
 """Added to every deadline, so that none is met by what happens on a tick."""
+_OWN = {"_LOOK": 1 + _APART, "_AGAIN": 5 + _APART, "_UNKNOWN": 10 + 2 * _APART}
+"""The deadlines of a planned change."""
 
 
 def apart(story: Story, backend: str) -> Performance:
@@ -42,8 +54,23 @@ def apart(story: Story, backend: str) -> Performance:
     able = story.plan.capabilities
     if able.session_seconds is not None:
         able = replace(able, session_seconds=able.session_seconds + _APART)
-    timeline = tuple(part for happening in story.timeline for part in (happening, Waits(1)))
-    return performed(timeline, config, able, backend=backend, seed=story.seed, late=0)
+    timeline = tuple(part for one in story.timeline for part in (_later(one), Waits(1)))
+    with patch.dict(changeover.__dict__, _OWN):
+        return performed(timeline, config, able, backend=backend, seed=story.seed, late=0)
+
+
+def _later(happening: Happening) -> Happening:
+    """Let a connection that will end do so a little later."""
+    if not isinstance(happening, Says):
+        return happening
+    return Says(
+        tuple(
+            replace(event, left=event.left + 2 * _APART)
+            if isinstance(event, SessionEnding) and event.left is not None
+            else event
+            for event in happening.events
+        )
+    )
 
 
 def tied(story: Story, backend: str) -> Performance:

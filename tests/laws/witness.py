@@ -33,7 +33,7 @@ from realtime_core.events import (
 from realtime_core.frames import CreateResponse, Text, ToolResult
 from realtime_core.provider import Provider
 from realtime_core.session import RealtimeSession
-from realtime_core.state import Emit, Fence, Input, Lost, Phase, Rang, Received, Send, State, Timer
+from realtime_core.state import Emit, Fence, Input, Phase, Rang, Received, Send, State, Timer
 from realtime_core.state import Transition as Passed
 from realtime_core.testing.conformance import check_trace
 from realtime_core.testing.scripted import Greeting, read
@@ -121,7 +121,7 @@ class Witness:
             if isinstance(given, Received) and given.conn == before.conn:
                 for wire in given.wires:
                     self._read(_SAID.decode(as_message(wire)), before)
-            if isinstance(given, Lost) and given.conn == before.conn:
+            if passed.state.conn > before.conn:
                 self._unborn.clear()
             if isinstance(given, Rang) and given.timer is Timer.SETTLE:
                 self._unborn = {wish for wish in self._unborn if self._asked[wish] == self._epoch}

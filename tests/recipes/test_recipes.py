@@ -37,6 +37,8 @@ from realtime_core.audio.files import write_wav
 from realtime_core.playback import ClockSink, player
 from realtime_core.testing import TICK, run
 from realtime_core.testing.scripted import Peer, Script, scripted
+from realtime_gemini import gemini
+from realtime_gemini.server import Caller, loopback
 from tests.core.short import C1, I1, R1, R2, SECOND, call, done, sound, started, words
 from tests.stand_in import stand_in
 
@@ -209,6 +211,62 @@ def test_camera_question(
     assert [type(frame) for frame in frames] == [Video, Text, Video]
     assert all(f.image.startswith(b"\xff\xd8") for f in frames if isinstance(f, Video))
     assert out == "OK\n"
+
+
+@pytest.mark.parametrize("spoken", [False, True], ids=["typed", "spoken"])
+def test_point_a_camera(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    recording: str,
+    spoken: bool,
+) -> None:
+    frames = list[Frame]()
+
+    async def script(peer: Peer) -> None:
+        for _ in range(2):
+            frame = await peer.until(Video, Text, Audio)
+            assert isinstance(frame, Video | Text | Audio)
+            frames.append(frame)
+        said = UserTranscript(item=ItemId("user"), text="What is it?", final=True)
+        await peer.say(*[said] * spoken, started(), words("A sign.", final=True), done())
+        await peer.drain()
+
+    question = recording if spoken else "What is it?"
+    out = played("point_a_camera", script, anyio_backend, capsys, monkeypatch, question)
+    assert [type(frame) for frame in frames] == [Video, Audio if spoken else Text]
+    assert isinstance(frames[0], Video)
+    assert frames[0].image.startswith(b"\xff\xd8")
+    assert out == "user: What is it?\nassistant: A sign.\n"
+
+
+def test_a_camera_is_pointed_at_a_film(
+    anyio_backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The same program with another service, which is here on loopback."""
+    from tests.core.video.clips import film_of
+
+    pictures = list[bytes]()
+
+    async def script(caller: Caller) -> None:
+        pictures.append(await caller.until("realtime_input.video.data"))
+        assert await caller.turn() == "What is it?"
+        await caller.answer("A film.", pcm=bytes(4_800))
+        await caller.until("never")
+
+    async def program() -> None:
+        async with loopback(script, port=None) as here:
+            far = gemini(base_url="http://127.0.0.1:1", api_key="")
+            stand_in(monkeypatch, replace(far, dial=here.dial))
+            path = film_of(tmp_path / "a.mp4", *range(0, 250, 25), fps=5)
+            await recipe("point_a_camera").main("What is it?", shown=str(path))
+
+    anyio.run(program, backend=anyio_backend)
+    assert pictures[0].startswith(b"\xff\xd8")
+    assert capsys.readouterr().out == "user: What is it?\nassistant: A film.\n"
 
 
 def test_captions(

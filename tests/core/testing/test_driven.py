@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Coroutine, Generator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.testing import TICK, Driven, run, stalled, stalls
+from realtime_core.testing import TICK, Driven, Injection, run, stalled, stalls
 
 Step = tuple[str, int]
 
@@ -251,3 +252,16 @@ def test_only_the_chosen_tasks_are_stalled(anyio_backend: str) -> None:
     out = run(program, backend=anyio_backend, weave=stalls(3, lambda name: name == "slow"))
     assert out["quick"] == 0.0
     assert 0.0 < out["slow"] <= 40 * TICK
+
+
+def test_time_waits_for_the_threads_of_what_is_driven(anyio_backend: str) -> None:
+    async def work() -> float:
+        await anyio.to_thread.run_sync(time.sleep, 0.02)
+        return anyio.current_time()
+
+    async def program() -> float | None:
+        with anyio.move_on_after(60):
+            return await Injection().drive(work(), lambda: None)
+        return None
+
+    assert run(program, backend=anyio_backend) == 0.0

@@ -536,6 +536,34 @@ def test_leaving_while_another_task_receives(anyio_backend: str) -> None:
     played(scene, anyio_backend)
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["a peer", "a mute peer"])
+def test_who_begins_to_receive_while_leave_is_taken_is_told_too(
+    anyio_backend: str, answers: bool
+) -> None:
+    """The socket is read by one task at a time, the one that takes leave."""
+
+    async def scene(ours: WebSocket, far: Far) -> None:
+        ends = list[type[Exception]]()
+
+        async def receive() -> None:
+            try:
+                await ours.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError) as end:
+                ends.append(type(end))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ours.close)
+            await far.until(Opcode.CLOSE)
+            tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            if answers:
+                far.protocol = type(far.protocol)(far.protocol.side)
+                await far.do("send_close", 1000)
+        assert ends == [anyio.EndOfStream if answers else anyio.ClosedResourceError]
+
+    played(scene, anyio_backend, close_timeout=1.0)
+
+
 def test_leaving_while_another_task_writes(anyio_backend: str) -> None:
     async def scene(ours: WebSocket, far: Far) -> None:
         async with anyio.create_task_group() as tasks:

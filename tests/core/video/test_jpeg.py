@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -199,7 +200,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 def test_without_the_extra_the_line_to_type_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     data = packed(picture())
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert refusal(data).fix == "Type: pip install 'realtime-core[cli]'"
+    assert refusal(data).fix == "Type: pip install 'realtime-core[video]'"
+
+
+def test_other_systems_have_files_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packed(picture())
+    here = to_jpeg(data)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert to_jpeg(data) == here
 
 
 def test_a_thumbnail_is_small_and_grey() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 
 import pytest
 
 from tests.providers.openai.watching import KEY
+from tests.providers.watching import silently
 
 
 @pytest.fixture
@@ -19,8 +19,5 @@ def silent(
     """Require that a test complains of nothing, in a log or on stderr, and logs no key."""
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(name, raising=False)
-    with caplog.at_level(logging.DEBUG):
+    with silently(caplog, capfd, KEY):
         yield
-    assert not [record for record in caplog.records if record.levelno > logging.INFO]
-    assert KEY not in caplog.text
-    assert not capfd.readouterr().err

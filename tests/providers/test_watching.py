@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from realtime_core.beside import beside
-from tests.providers.openai.watching import idle, watched
+from tests.providers.watching import idle, watched
 
 pytestmark = pytest.mark.anyio
 
