@@ -6,7 +6,6 @@ lifetime. Everything it can say is read from the machine's state, so it cannot l
 
 from __future__ import annotations
 
-import asyncio
 import random as randomness
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import (
@@ -469,6 +468,8 @@ def open_session(
 
 def _backend_time() -> Callable[[], float]:
     """Give the clock of the running loop itself: anyio looks for it anew at each question."""
+    import asyncio  # noqa: PLC0415 - a third of the memory that importing the library takes
+
     try:
         return asyncio.get_running_loop().time
     except RuntimeError:  # it is trio's

@@ -48,6 +48,11 @@ def test_importing_the_core_loads_nothing_heavy_and_no_provider(statement: str) 
     }
 
 
+def test_importing_the_library_loads_no_event_loop() -> None:
+    """It would take half as much memory again; who runs a session has one already."""
+    assert not loaded("import realtime_core") & {"asyncio", "trio", "ssl"}
+
+
 def test_the_public_names_are_all_there() -> None:
     assert all(hasattr(realtime_core, name) for name in realtime_core.__all__)
     assert len(set(realtime_core.__all__)) == len(realtime_core.__all__)
