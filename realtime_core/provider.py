@@ -5,7 +5,7 @@ Resolving a name loads that provider's package and no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -20,7 +20,7 @@ from .frames import Frame
 from .link import Dial
 from .plan import Plan, negotiate
 
-__all__ = ("GROUP", "INCOMPLETE", "Provider", "installed", "resolve")
+__all__ = ("GROUP", "INCOMPLETE", "Provider", "installed", "provided", "resolve")
 
 F_contra = TypeVar("F_contra", contravariant=True)
 
@@ -56,17 +56,17 @@ def resolve(
 ) -> Result[Provider[Frame], RealtimeError]:
     """Find `provider` or `provider:model` and build it with the provider's own options."""
     head, _, model = name.partition(":")
-    found = installed()
-    if head not in found:
+    known = installed()
+    if head not in known:
         return Failure(
             InvalidRequest(
                 what=f"There is no provider named {head!r}.",
                 cause="a misspelt name, or the package that holds it is not installed",
-                fix=f"Known here: {', '.join(found) or 'none'}.",
+                fix=f"Known here: {', '.join(known) or 'none'}.",
             )
         )
     try:
-        make = cast("Callable[..., Provider[Frame]]", found[head].load())
+        make = cast("Callable[..., Provider[Frame]]", known[head].load())
         return Success(make(model, **options))
     except RealtimeException as refusal:
         return Failure(refusal.error)
@@ -78,3 +78,25 @@ def resolve(
                 fix=f"Type: pip install 'realtime-core[{head}]'; or check the option names.",
             )
         )
+
+
+def provided(provider: str | Provider[F_contra], options: Mapping[str, Any]) -> Provider[F_contra]:
+    """Give a provider, or the one of this name, built with these options.
+
+    Raises `RealtimeException` where there is none, or where a provider that is made already is
+    given options.
+    """
+    if isinstance(provider, str):
+        made = resolve(provider, **options)
+        if isinstance(made, Failure):
+            raise RealtimeException(made.failure())
+        return cast("Provider[F_contra]", made.unwrap())
+    if options:
+        raise RealtimeException(
+            InvalidRequest(
+                what=f"There is no setting named {', '.join(sorted(options))}.",
+                cause="a misspelt field of SessionConfig, or a provider's option",
+                fix="Give a provider's options where the provider is made.",
+            )
+        )
+    return provider

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectStream
-from returns.result import Failure, Result, Success
+from returns.result import Result, Success
 
 from .capability import Capabilities
 from .codec import Codec
@@ -28,7 +28,7 @@ from .link import Dial, Link, Wires
 from .machine import step
 from .outlet import Outlet
 from .plan import Plan
-from .provider import INCOMPLETE, Provider, resolve
+from .provider import INCOMPLETE, Provider, provided
 from .state import Emit, Fence, Input, Linked, Lost, Received, Transition
 from .trace import Trace, decode, entry, header
 
@@ -78,7 +78,7 @@ def replayed(trace: Trace, codec: Codec[Any] | None = None) -> Iterator[tuple[In
     The codec is, if none is given, that of the provider of the recorded name. Raises `Diverged` at
     the first transition that differs, `RealtimeException` where there is no such provider.
     """
-    codec = _found(trace.provider, {}).codec if codec is None else codec
+    codec = provided(trace.provider, {}).codec if codec is None else codec
     state, marks = trace.start, header(trace.provider, trace.start).marks
     for number, (given, digest) in enumerate(trace.entries, start=1):
         try:
@@ -131,7 +131,7 @@ def replay(
     if not (isfinite(speed) and speed >= 0):
         raise RealtimeException(_no_speed(speed))
     trace = load(model)
-    made = provider if provider is not None else _found(trace.provider, options)
+    made = provided(trace.provider if provider is None else provider, options)
     plan = trace.start.plan
 
     def agree(able: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:
@@ -140,13 +140,6 @@ def replay(
     return Provider(
         made.name, plan.capabilities, made.codec, _dial(trace, speed, gate), plan.config, agree
     )
-
-
-def _found(name: str, options: dict[str, Any]) -> Provider[Any]:
-    found = resolve(name, **options)
-    if isinstance(found, Failure):
-        raise RealtimeException(found.failure())
-    return found.unwrap()
 
 
 _Told = Linked | Received | Lost

@@ -33,14 +33,14 @@ from .config import Message, SessionConfig
 from .driver import Driver, Watcher
 from .ends import Ends, Exit
 from .epoch import CallId, Epoch, ResponseId, is_stale
-from .errors import InvalidRequest, RealtimeError, RealtimeException
+from .errors import RealtimeError, RealtimeException
 from .events import HeardItem, RealtimeEvent
 from .frame_queue import FrameQueue
 from .frames import ActivityEnd, ActivityStart, Audio, Frame, Interrupt, Text
 from .guard import Passed
 from .lane import Balance, LaneName
 from .outlet import Tally
-from .provider import Provider, resolve
+from .provider import Provider, provided
 from .responses import Responses, heard_of
 from .signals import Signal
 from .state import Phase, State
@@ -443,7 +443,7 @@ def open_session(
     async def opened(recorders: tuple[Recorder, ...]) -> AsyncGenerator[RealtimeSession[Any]]:
         wish = {name: settings[name] for name in settings.keys() & _SETTINGS}
         options = {name: settings[name] for name in settings.keys() - _SETTINGS}
-        made = _provider(provider, options)
+        made = provided(provider, options)
         base = config if config is not None else made.defaults
         plan = made.agree(made.capabilities, replace(base, **wish))
         if isinstance(plan, Failure):
@@ -474,20 +474,3 @@ def _backend_time() -> Callable[[], float]:
         return asyncio.get_running_loop().time
     except RuntimeError:  # it is trio's
         return anyio.current_time
-
-
-def _provider(provider: str | Provider[Any], options: dict[str, Any]) -> Provider[Any]:
-    if isinstance(provider, str):
-        found = resolve(provider, **options)
-        if isinstance(found, Failure):
-            raise RealtimeException(found.failure())
-        return found.unwrap()
-    if options:
-        raise RealtimeException(
-            InvalidRequest(
-                what=f"There is no setting named {', '.join(sorted(options))}.",
-                cause="a misspelt field of SessionConfig, or a provider's option",
-                fix="Give a provider's options where the provider is made.",
-            )
-        )
-    return provider

@@ -31,10 +31,11 @@ from realtime_core.events import Disconnected
 from realtime_core.frames import Audio, CommitAudio, Frame, Text, Video
 from realtime_core.mapping import resampled
 from realtime_core.provider import Provider
+from realtime_core.serving import ENDS, Socket
 from realtime_core.session import RealtimeSession, open_session
 
 from .book import Book, Call
-from .desk import ENDS, Desk, Socket
+from .desk import Desk
 from .mirror import cut_short, ended, welcome
 from .page import Ask, Muted, Recall
 from .settings import config_of, unfit

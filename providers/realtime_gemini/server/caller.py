@@ -14,6 +14,7 @@ import anyio
 import msgspec
 
 from realtime_core.codec import Wire
+from realtime_core.serving import ENDS
 from realtime_core.signals import Signal
 from realtime_core.transports.websocket_server import Request
 
@@ -33,7 +34,7 @@ from ..server_messages import (
 )
 from .book import open_calls
 from .contents import words_of
-from .desk import ENDS, Desk, Style
+from .desk import Desk, Style
 from .mirror import welcome
 from .pieces import spoken, thinking, typed
 
@@ -173,7 +174,7 @@ class Caller:
 
     async def raw(self, *wires: Wire) -> None:
         """Send messages as they are: `str` as text, `bytes` as binary."""
-        self.desk.put(*wires)
+        self.desk.put(wires)
         await self.desk.said()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

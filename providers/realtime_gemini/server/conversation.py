@@ -12,26 +12,25 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
-from returns.result import Failure
 from websockets.frames import Frame as Piece
 from websockets.frames import Opcode
 
 from realtime_core.beside import beside
 from realtime_core.codec import as_message
 from realtime_core.config import SessionConfig
-from realtime_core.errors import RealtimeException
 from realtime_core.frames import Frame
 from realtime_core.link import Dial, Wires
-from realtime_core.provider import Provider, resolve
+from realtime_core.provider import Provider, provided
+from realtime_core.serving import ENDS, Socket, inside
 from realtime_core.transports import websocket_server
 from realtime_core.transports.websocket_server import Judge, Request, ServedSocket
 
+from ..failures import closed
 from .address import DEVELOPER_PATH, Address, address_of
 from .book import Book, Lock
 from .bridge import Bridge
 from .caller import Caller, Script
-from .desk import ENDS, Desk, Socket
-from .inside import inside
+from .desk import Desk
 from .shelf import Shelf
 from .tokens import Tokens
 
@@ -101,7 +100,7 @@ async def serve(
     connection stands and `resumable_for` seconds after. With `port=None` there is no socket, only
     `dial`. Raises `RealtimeException` if there is no such provider.
     """
-    found = _provider(provider, options)
+    found = provided(provider, options)
     book = Book(base=config if config is not None else found.defaults)
     shelf, tokens = Shelf(resumable_for), Tokens(process_request)
 
@@ -114,7 +113,7 @@ async def serve(
         await Bridge(_Framed(socket), found, own, shelf, lambda: tokens.begin(asked)).serve()
 
     async with _listening(handler, host, port, ssl, tokens) as (name, number):
-        yield Served(name, number, inside(attend), ssl is not None)
+        yield Served(name, number, inside(attend, closed), ssl is not None)
 
 
 @asynccontextmanager
@@ -134,15 +133,6 @@ async def _listening(
         yield address
 
 
-def _provider(provider: str | Provider[Frame], options: dict[str, Any]) -> Provider[Frame]:
-    if isinstance(provider, Provider):
-        return provider
-    found = resolve(provider, **options)
-    if isinstance(found, Failure):
-        raise RealtimeException(found.failure())
-    return found.unwrap()
-
-
 class Loopback:
     """A scripted server, and what its clients did."""
 
@@ -154,7 +144,7 @@ class Loopback:
         """One for each client, in the order in which they came."""
         self.failures: list[Exception] = []
         """What the script raised."""
-        self.served = Served("", 0, inside(self.attend))
+        self.served = Served("", 0, inside(self.attend, closed))
         """Where it is to be found."""
 
     @property

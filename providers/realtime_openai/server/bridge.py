@@ -41,9 +41,10 @@ from realtime_core.frames import (
 )
 from realtime_core.mapping import resampled
 from realtime_core.provider import Provider
+from realtime_core.serving import ENDS, Socket
 from realtime_core.session import RealtimeSession, open_session
 
-from .desk import ENDS, Desk, Socket
+from .desk import Desk
 from .ear import Ear
 from .messages import history_of
 from .mirror import Ask, accepted, begin, declined, hear, refused

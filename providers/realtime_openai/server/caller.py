@@ -33,11 +33,12 @@ from realtime_core.events import (
     UserTranscript,
 )
 from realtime_core.frames import UpdateSession
+from realtime_core.serving import ENDS
 from realtime_core.signals import Signal
 
 from .. import client_events as client
 from .. import server_events as server
-from .desk import ENDS, Desk
+from .desk import Desk
 from .mirror import accepted
 from .schema import Fields
 
@@ -112,14 +113,14 @@ class Caller:
         for event in events:
             if isinstance(event, server.ServerEvent):
                 named = event if event.event_id else replace(event, event_id=self._mint("event"))
-                self.desk.say((server.encode(named),))
+                self.desk.put((server.encode(named),))
             else:
                 self.desk.tell(event)
         await self.desk.said()
 
     async def raw(self, *wires: str | bytes) -> None:
         """Send messages as they are."""
-        self.desk.say(wires)
+        self.desk.put(wires)
         await self.desk.said()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -31,12 +31,12 @@ from realtime_core.config import SessionConfig
 from realtime_core.errors import RealtimeException
 from realtime_core.frames import Frame
 from realtime_core.provider import Provider
+from realtime_core.serving import ENDS, Socket
 from realtime_core.transports.webrtc import answering
 from realtime_core.transports.websocket_server import Judge, Request, Response
 
 from .book import newest
 from .bridge import bridge
-from .desk import ENDS, Socket
 from .objects import error_of
 from .parties import Parties
 from .schema import Complaint, Fields, refusal_of

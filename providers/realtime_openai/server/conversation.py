@@ -10,22 +10,20 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from returns.result import Failure
-
 from realtime_core.beside import beside
 from realtime_core.config import SessionConfig
-from realtime_core.errors import RealtimeException
 from realtime_core.frames import Frame
 from realtime_core.link import Dial
-from realtime_core.provider import Provider, resolve
+from realtime_core.provider import Provider, provided
+from realtime_core.serving import ENDS, Socket, inside
 from realtime_core.transports import websocket_server
 from realtime_core.transports.websocket_server import Judge, ServedSocket
 
+from ..failures import closed
 from .bridge import bridge
 from .caller import Caller, Script
 from .calls import Calls
-from .desk import ENDS, Desk, Socket
-from .inside import inside
+from .desk import Desk
 from .mirror import begin
 from .schema import Fields
 
@@ -71,7 +69,7 @@ async def serve(
     before anything else does. With `port=None` there is no socket, only `dial`. Raises
     `RealtimeException` if there is no such provider.
     """
-    found = _provider(provider, options)
+    found = provided(provider, options)
     base = config if config is not None else found.defaults
 
     async def attend(socket: Socket, path: str = "", given: Fields | None = None) -> None:
@@ -86,7 +84,7 @@ async def serve(
                 await attend(socket, socket.request.path, calls.bound(socket.request))
 
         async with _listening(handler, host, port, calls.answer) as (name, number):
-            yield Served(name, number, inside(attend))
+            yield Served(name, number, inside(attend, closed))
 
 
 @asynccontextmanager
@@ -105,15 +103,6 @@ async def _listening(
         yield address
 
 
-def _provider(provider: str | Provider[Frame], options: dict[str, Any]) -> Provider[Frame]:
-    if isinstance(provider, Provider):
-        return provider
-    found = resolve(provider, **options)
-    if isinstance(found, Failure):
-        raise RealtimeException(found.failure())
-    return found.unwrap()
-
-
 class Loopback:
     """A scripted server, and what its clients did."""
 
@@ -126,7 +115,7 @@ class Loopback:
         self.failures: list[Exception] = []
         """What the script raised."""
         self.host, self.port = "", 0
-        self.dial = inside(self.attend)
+        self.dial = inside(self.attend, closed)
         """Reaches it without a socket."""
 
     @property

@@ -17,9 +17,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from realtime_core.beside import beside
 from realtime_core.codec import Media, Wire, as_message
 from realtime_core.link import Link, Wires
+from realtime_core.serving import ENDS, Socket
 
 from .book import newest
-from .desk import ENDS, Socket
 
 __all__ = ("Parties",)
 

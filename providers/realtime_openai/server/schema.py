@@ -6,13 +6,14 @@ A field that is not known, or of another kind, is refused whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 __all__ = (
+    "ANY_RATE",
     "Complaint",
     "Fields",
     "Function",
@@ -30,6 +31,9 @@ __all__ = (
 Fields = dict[str, Any]
 _Open = Mapping[str, Any]
 _MODALITIES = {("audio",), ("text",)}
+ANY_RATE = (8_000, 16_000, 24_000, 48_000)
+"""Hz of bare sound, among the servers of the family."""
+_RATE = (24_000,)
 
 
 class Complaint(NamedTuple):
@@ -49,7 +53,7 @@ class _Typed(_Strict, frozen=True, kw_only=True, tag_field="type"):
 
 
 class _Pcm(_Typed, frozen=True, kw_only=True, tag="audio/pcm"):
-    rate: Annotated[int, msgspec.Meta(ge=24_000, le=24_000)] = 24_000
+    rate: int = 24_000
 
 
 class _Pcmu(_Typed, frozen=True, kw_only=True, tag="audio/pcmu"):
@@ -161,7 +165,7 @@ class Wished(_Strict, frozen=True, kw_only=True):
     include: tuple[str, ...] | UnsetType | None = UNSET
 
 
-def read_session(session: Fields) -> Wished | Complaint:
+def read_session(session: Fields, rates: Collection[int] = _RATE) -> Wished | Complaint:
     """Check what a client sets, or say what is wrong with it."""
     try:
         wished = msgspec.convert(session, Wished)
@@ -171,6 +175,10 @@ def read_session(session: Fields) -> Wished | Complaint:
     if modes is not UNSET and modes not in _MODALITIES:
         what = "Sound brings its transcript along: ask for one modality."
         return Complaint("invalid_value", what, "session.output_modalities")
+    for way, sound in (("input", wished.audio.input), ("output", wished.audio.output)):
+        if isinstance(sound.format, _Pcm) and sound.format.rate not in rates:
+            param = f"session.audio.{way}.format.rate"
+            return Complaint("invalid_value", f"Expected one of {[*rates]}.", param)
     return wished
 
 

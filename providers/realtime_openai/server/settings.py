@@ -5,7 +5,7 @@ What a client does not name keeps its value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, cast
 
 from msgspec import UNSET, UnsetType
@@ -16,6 +16,7 @@ from realtime_core.capability import Capabilities
 from realtime_core.config import SessionConfig, ToolSpec, TurnDetection
 
 from .schema import (
+    ANY_RATE,
     Complaint,
     Fields,
     Function,
@@ -48,7 +49,6 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Fields:
 # --- the session as the server has it ---------------------------------------------------------
 
 _FORMATS = {
-    "audio/pcm": PCM_24K,
     "audio/pcmu": AudioFormat(8_000, "pcmu"),
     "audio/pcma": AudioFormat(8_000, "pcma"),
 }
@@ -104,8 +104,8 @@ def default_session(name: str, model: str, voice: str, given: Fields) -> Fields:
 
 def format_of(session: Fields, way: Literal["input", "output"]) -> AudioFormat:
     """Give the format of sound in one direction."""
-    settings = session.get("audio", {}).get(way, {})
-    return _FORMATS[settings.get("format", _PCM)["type"]]
+    given: Fields = session.get("audio", {}).get(way, {}).get("format", _PCM)
+    return _FORMATS.get(given["type"]) or AudioFormat(given.get("rate", PCM_24K.rate))
 
 
 # --- the session as the library has it --------------------------------------------------------
@@ -113,7 +113,7 @@ def format_of(session: Fields, way: Literal["input", "output"]) -> AudioFormat:
 
 def config_of(given: Fields, base: SessionConfig, able: Capabilities | None) -> SessionConfig:
     """Give the configuration that settings ask for; what they do not name is as in `base`."""
-    wished = read_session(given or {"type": "realtime"})
+    wished = read_session(given or {"type": "realtime"}, ANY_RATE)
     if isinstance(wished, Complaint):  # they were checked when they came
         return base
     heard, spoken = wished.audio.input, wished.audio.output
@@ -144,13 +144,13 @@ def config_of(given: Fields, base: SessionConfig, able: Capabilities | None) -> 
     )
 
 
-def unfit(given: Fields) -> Complaint | None:
+def unfit(given: Fields, rates: Collection[int] = (PCM_24K.rate,)) -> Complaint | None:
     """Name what only the vendor's own server can do and a conversation would miss, if asked for.
 
     Noise reduction, speed, reasoning, truncation, tracing and `include` are passed over instead:
     they stand in the session object, and nobody heeds them.
     """
-    wished = read_session(given)
+    wished = read_session(given, rates)
     if isinstance(wished, Complaint):
         return wished
     turns = wished.audio.input.turn_detection
