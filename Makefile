@@ -16,11 +16,11 @@ QUESTION ?= What do bees make?
 	touch $@
 
 .venv/test: .venv/talk
-	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,gemini,openai,webrtc,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,aws,gemini,openai,webrtc,test]'
 	touch $@
 
 .venv/dev: .venv/test
-	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,gemini,openai,webrtc,test,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[cli,local,local-eyes,aws,gemini,openai,webrtc,test,dev]'
 	touch $@
 
 models: .venv/talk

@@ -115,6 +115,7 @@ from .plan import Plan, negotiate
 from .provider import Provider, installed, resolve
 from .schedule import RECONNECT, Attempt, Exponential, Recurs, Schedule, Spaced
 from .session import Events, RealtimeSession, Statistics, open_session
+from .takeover import failover
 
 __all__ = (
     "PCM_16K",
@@ -227,6 +228,7 @@ __all__ = (
     "Warning",
     "Wire",
     "Wires",
+    "failover",
     "installed",
     "is_stale",
     "mapped",

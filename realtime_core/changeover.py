@@ -3,6 +3,9 @@
 One that will end is left before it does: the next one is made beside it, and taken once it stands
 at a moment in which nothing is said, asked or called, at the latest shortly before the end. Its
 messages are read once it is in use, so that at any time one connection is heard.
+
+Where another provider stands by, it takes over when this one is lost for good: when no further try
+is due, or, beside one that will end, when there is no time for another.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from .holding import release_hold
 from .interruption import interrupt, settle_all
 from .lifecycle import dial, finish, greet, notice
 from .moment import Moment, arm, disarm, emit, played
+from .plan import Plan
 from .schedule import Attempt
 from .state import Dial, Hangup, Lost, Phase, Standby, State, Timer
 from .turn import running
@@ -56,16 +60,20 @@ def lost(state: State, now: Moment, given: Lost) -> State:
     state, refused = _without_handle(state, error)
     if state.phase is Phase.OPEN:
         state = _resuming(state, now)
-    standby = state.standby
+    standby, heir = state.standby, state.heir
+    successor = None if isinstance(error, InternalFault) else state.plan.successor
     state = _part(state, now, error)
     if refused:
         return dial(state, now)
-    if standby in {Standby.DIALLED, Standby.STANDS} and error.retryable:
-        return _take(state, now, stands=standby is Standby.STANDS)
+    may_go_on = error.retryable or successor is not None
+    if standby in {Standby.DIALLED, Standby.STANDS} and may_go_on:
+        return _take(state, now, heir, stands=standby is Standby.STANDS)
     since = state.failing_since if state.attempts else now.at
     opened = state.phase is Phase.RESUMING
     attempt = Attempt(state.attempts, now.at - since, given.random, opened=opened)
     delay = _delay(state, error, attempt)
+    if delay is None and successor is not None:
+        return dial(_hand_over(state, now, successor), now)
     if delay is None:
         return finish(replace(state, ending=error), now)
     state = replace(state, attempts=state.attempts + 1, failing_since=since)
@@ -123,6 +131,7 @@ def _part(state: State, now: Moment, error: RealtimeError) -> State:
         codec=None,
         left=state.left if state.codec is None else state.codec,
         standby=None,
+        heir=None,
         leave_by=None,
         owed=False,
         gone=(*state.gone, *gone),
@@ -130,8 +139,16 @@ def _part(state: State, now: Moment, error: RealtimeError) -> State:
     )
 
 
-def _take(state: State, now: Moment, *, stands: bool) -> State:
+def _hand_over(state: State, now: Moment, successor: Plan) -> State:
+    """Let another provider take over the conversation."""
+    state = disarm(state, now, Timer.ENDING)
+    return replace(state, plan=successor, handle=None, attempts=0, moved=True)
+
+
+def _take(state: State, now: Moment, heir: Plan | None, *, stands: bool) -> State:
     """Go on over the connection that was made beside the one that is left."""
+    if heir is not None:
+        state = _hand_over(state, now, heir)
     state = arm(state, now, Timer.CONNECT, state.plan.config.connect_timeout)
     return greet(state, now) if stands else state
 
@@ -151,18 +168,25 @@ def ending(state: State, now: Moment, event: SessionEnding) -> State:
     emit(state, now, event)
     able = state.plan.capabilities
     by_handle = able.resumption == "handle" and state.handle is not None
-    if state.phase is not Phase.OPEN or not (by_handle or able.history):
+    heir = None if by_handle or able.history else _heir(state.plan)
+    if state.phase is not Phase.OPEN or not (by_handle or able.history or heir):
         return state
     left = _UNKNOWN if event.left is None else max(0.0, event.left)
     leave_by = now.at + left - min(_MARGIN, left / 2)
     if state.leave_by is not None:
         state = replace(state, leave_by=min(leave_by, state.leave_by))
         return state if state.standby in {None, Standby.FAILED} else look(state, now)
-    state = replace(state, leave_by=leave_by)
+    state = replace(state, leave_by=leave_by, heir=heir)
     early = state.opened_at + _STEADY - now.at
     if state.conn and early > 0:  # no storm: as often as it likes, a provider may not end it
         return arm(replace(state, standby=Standby.FAILED), now, Timer.MOVE, early)
     return _make_next(state, now)
+
+
+def _heir(plan: Plan) -> Plan | None:
+    """Give who can go on with the conversation where this provider does not."""
+    next = plan.successor
+    return next if next is not None and next.capabilities.history else None
 
 
 def _make_next(state: State, now: Moment) -> State:
@@ -171,11 +195,14 @@ def _make_next(state: State, now: Moment) -> State:
 
 
 def _not_made(state: State, now: Moment, error: RealtimeError) -> State:
-    """Try again later to make the next connection, or go on without until this one is lost."""
+    """Try again later to make the next connection, or with another provider, or go on without."""
     assert state.leave_by is not None  # noqa: S101 - made only where one will end
-    if not error.retryable or now.at >= state.leave_by:
-        return disarm(replace(state, standby=None), now, Timer.MOVE)
     wait = max(_AGAIN, _asked_for(error))
+    next = _heir(state.heir or state.plan)
+    if next is not None and (not error.retryable or now.at + wait > state.leave_by):
+        return _make_next(replace(state, heir=next), now)
+    if not error.retryable or now.at >= state.leave_by:
+        return disarm(replace(state, standby=None, heir=None), now, Timer.MOVE)
     return arm(replace(state, standby=Standby.FAILED), now, Timer.MOVE, wait)
 
 
@@ -200,7 +227,7 @@ def _change(state: State, now: Moment) -> State:
         what="The provider ends the connection.", cause="its limit on the length of one"
     )
     state = disarm(_resuming(state, now), now, Timer.ENDING)
-    return _take(_part(state, now, error), now, stands=True)
+    return _take(_part(state, now, error), now, state.heir, stands=True)
 
 
 def _silent(state: State, now: Moment) -> bool:

@@ -47,11 +47,15 @@ class Doors:
     def __init__(self, plan: Plan, driver: Driver) -> None:
         self.inlet = Inlet(plan.config.lanes)
         self._driver = driver
-        self._target = plan.input_format
         self._formats = {plan.input_format}
         """Formats of which is known that they can be sent."""
         self._conversion: tuple[Conversion, ConversionState] | None = None
         self._turns = {name: Lock(fast_acquire=True) for name in self.inlet.balances}
+
+    @property
+    def _target(self) -> AudioFormat:
+        """What the provider of now takes."""
+        return self._driver.state.plan.input_format
 
     async def send(self, frame: Frame, *, patient: bool = False) -> None:
         """Push a frame; waits only where its lane's policy says so, or when `patient`.
@@ -203,22 +207,24 @@ class Doors:
         if frame.format == self._target:
             held = self._held_back()
             return held + frame.pcm if held else frame.pcm
-        held = b""
-        if self._conversion is None or self._conversion[0].source != frame.format:
-            held = self._held_back()
-            conversion = self._converter(frame.format)
-            self._conversion = conversion, conversion.start()
-        conversion, state = self._conversion
+        held, known = b"", self._conversion
+        if known is None or (known[0].source, known[0].target) != (frame.format, self._target):
+            held, conversion = self._held_back(), self._converter(frame.format)
+            known = conversion, conversion.start()
+        conversion, state = known
         state, pcm = conversion.step(state, frame.pcm)
         self._conversion = conversion, state
         return held + pcm
 
     def _held_back(self) -> bytes:
-        """End the stream in the caller's format: give the samples that conversion kept."""
+        """End the stream in the caller's format: give the samples that conversion kept.
+
+        What it kept for a provider that is gone goes with it: under a millisecond.
+        """
         if self._conversion is None:
             return b""
         (conversion, state), self._conversion = self._conversion, None
-        return conversion.finish(state)
+        return conversion.finish(state) if conversion.target == self._target else b""
 
     def _converter(self, source: AudioFormat) -> Conversion:
         from .audio.convert import Conversion  # noqa: PLC0415 - numpy only where it is needed

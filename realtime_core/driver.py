@@ -172,12 +172,13 @@ class Driver:
 
     def _dial(self, conn: int) -> None:
         assert self._tasks is not None  # noqa: S101 - dialling follows `run`
-        line = Line(conn)
-        if conn == self.state.conn:
+        line, state = Line(conn), self.state
+        plan = state.plan
+        if conn == state.conn:
             self.line = line
         else:
-            self._standby = line
-        self._tasks.start_soon(self._guard, self._connect, line)
+            self._standby, plan = line, state.heir or plan
+        self._tasks.start_soon(self._guard, self._connect, line, plan)
 
     def _hang_up(self, conn: int) -> None:
         if self.line is not None and self.line.conn == conn:
@@ -296,12 +297,12 @@ class Driver:
                 )
             )
 
-    async def _connect(self, line: Line) -> None:
+    async def _connect(self, line: Line, plan: Plan) -> None:
         error: RealtimeError | None = None
         try:
             with line.scope:
                 try:
-                    async with self.provider.dial(self.state.plan) as link:
+                    async with self.provider.dial(plan) as link:
                         await self._talk(line, link)
                 except Exception as problem:  # told apart in `fault_of`
                     error = self._fault(problem)

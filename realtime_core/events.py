@@ -127,6 +127,8 @@ class Reconnected(Event, frozen=True, kw_only=True, tag=_snake):
     restored: Literal["handle", "history", "nothing"]
     lost: tuple[str, ...] = ()
     """What the model no longer knows, in words."""
+    provider: str = ""
+    """Who has taken over, where it is another provider; empty: the same goes on."""
 
 
 class SessionEnding(Event, frozen=True, kw_only=True, tag=_snake):

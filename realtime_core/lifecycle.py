@@ -85,11 +85,11 @@ def connected(state: State, now: Moment, event: Connected) -> State:
     state = disarm(replace(state, phase=Phase.OPEN, opened_at=now.at), now, Timer.CONNECT)
     if resumed:
         emit(state, now, _reconnected(state))
-        state = replace(state, gone=(), unanswered=(), left=None)
     else:
         emit(state, now, replace(event, session_id=state.session_id))
-        for warning in state.plan.warnings:
-            emit(state, now, warning)
+    for warning in () if resumed and not state.moved else state.plan.warnings:
+        emit(state, now, warning)
+    state = replace(state, gone=(), unanswered=(), left=None, moved=False)
     limit = state.plan.capabilities.session_seconds
     if limit is not None:
         state = arm(state, now, Timer.ENDING, limit - notice(limit))
@@ -102,11 +102,14 @@ def notice(limit: float) -> float:
 
 
 def _reconnected(state: State) -> Reconnected:
+    able = state.plan.capabilities
+    who = able.provider if state.moved else ""
     if state.resumed == "handle":
-        return Reconnected(restored="handle", lost=state.gone)
-    if state.plan.capabilities.history:
-        return Reconnected(restored="history", lost=("sound of earlier turns", *state.gone))
-    return Reconnected(restored="nothing", lost=("the conversation",))
+        return Reconnected(restored="handle", lost=state.gone, provider=who)
+    if able.history:
+        lost = ("sound of earlier turns", *state.gone)
+        return Reconnected(restored="history", lost=lost, provider=who)
+    return Reconnected(restored="nothing", lost=("the conversation",), provider=who)
 
 
 def close(state: State, now: Moment) -> State:

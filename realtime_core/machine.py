@@ -298,7 +298,7 @@ def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, Rea
         return state, refused
     for warning in warnings:
         emit(state, now, warning)
-    return replace(state, plan=replace(plan, config=config)), None
+    return replace(state, plan=plan.updated(config)), None
 
 
 def _lacks(state: State, words: str) -> RealtimeError:

@@ -17,7 +17,10 @@ from .errors import Unsupported
 from .events import Warning
 from .history import fitted
 
-__all__ = ("Plan", "negotiate")
+__all__ = ("OWN", "Plan", "negotiate")
+
+OWN = ("model", "voice", "options")
+"""Fields of a configuration that mean something to one provider only."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -28,6 +31,25 @@ class Plan(msgspec.Struct, frozen=True):
     input_format: AudioFormat
     output_format: AudioFormat
     warnings: tuple[Warning, ...] = ()
+    place: int = 0
+    """Which of several providers it was agreed with, in their order."""
+    successor: Plan | None = None
+    """What was agreed with the provider that takes over when this one is lost for good."""
+
+    def updated(self, config: SessionConfig) -> Plan:
+        """Put another configuration in force; what changes in it holds for who takes over, too."""
+        return replace(self, config=config, successor=_carried(self, config))
+
+
+def _carried(plan: Plan, config: SessionConfig) -> Plan | None:
+    if plan.successor is None:
+        return None
+    changes = {
+        name: value
+        for name in SessionConfig.__struct_fields__
+        if name not in OWN and (value := getattr(config, name)) != getattr(plan.config, name)
+    }
+    return plan.successor.updated(replace(plan.successor.config, **changes))
 
 
 def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:

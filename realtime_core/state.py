@@ -153,8 +153,12 @@ class State(msgspec.Struct, frozen=True):
     opened_at: float = 0.0
     """When the provider acknowledged the connection."""
     standby: Standby | None = None
+    heir: Plan | None = None
+    """What was agreed with the provider of the next connection, where it is another one."""
     leave_by: float | None = None
     """When a connection that will end is left at the latest."""
+    moved: bool = False
+    """Another provider has taken over since a connection was last acknowledged."""
     resumed: Literal["handle", "history"] = "history"
     """By what the connection took up the conversation."""
     gone: tuple[str, ...] = ()

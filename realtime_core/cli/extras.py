@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "local-eyes": ("rapidocr",),
     "cli": ("PIL", "rich", "soundfile", "typer"),
     "audio": ("sounddevice",),
+    "aws": ("botocore", "h2"),
     "gemini": ("PIL", "httpx2"),
     "openai": ("httpx2",),
     "video": ("PIL", "av"),

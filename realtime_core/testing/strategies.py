@@ -154,9 +154,18 @@ def configs(draw: st.DrawFn, *, holds: bool = False) -> SessionConfig:
 
 
 @st.composite
-def plans(draw: st.DrawFn, *, holds: bool = False) -> Plan:
-    """Give agreed sessions of scripted providers, with `holds` of a barge-in in two phases."""
-    return negotiate(draw(capabilities()), draw(configs(holds=holds))).unwrap()
+def plans(draw: st.DrawFn, *, holds: bool = False, successors: bool = False) -> Plan:
+    """Give agreed sessions of scripted providers, with `holds` of a barge-in in two phases.
+
+    With `successors` up to two other providers stand by to take over.
+    """
+    plan = negotiate(draw(capabilities()), draw(configs(holds=holds))).unwrap()
+    successor = None
+    for place in range(draw(st.integers(0, 2)) if successors else 0, 0, -1):
+        able = replace(draw(capabilities()), provider=f"scripted {place}")
+        agreed = negotiate(able, plan.config).unwrap()
+        successor = replace(agreed, place=place, successor=successor)
+    return replace(plan, successor=successor)
 
 
 def _moves(*, lawful: bool) -> st.SearchStrategy[list[_Move]]:

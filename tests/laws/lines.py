@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import anyio
@@ -29,8 +30,10 @@ from realtime_core.events import (
 )
 from realtime_core.link import Link
 from realtime_core.plan import Plan
-from realtime_core.schedule import Exponential
+from realtime_core.provider import Provider
+from realtime_core.schedule import Exponential, Recurs, Schedule
 from realtime_core.session import open_session
+from realtime_core.takeover import failover
 from realtime_core.testing import TICK, run, stalls
 from realtime_core.testing.scripted import SCRIPTED, Peer, ScriptedCodec, scripted
 from tests.laws.stories import audio
@@ -70,6 +73,8 @@ class Told(NamedTuple):
     """What each connection was sent."""
     dialled: list[float]
     resumes: list[Resume | None]
+    places: list[int]
+    """Which of several providers each connection was made to."""
 
 
 def lives() -> st.SearchStrategy[tuple[Life, ...]]:
@@ -158,24 +163,39 @@ class _Provider:
 
 
 def told(
-    lives: tuple[Life, ...], backend: str, *, seed: int = 0, late: int = 4, again: bool = True
+    lives: tuple[Life, ...],
+    backend: str,
+    *,
+    seed: int = 0,
+    late: int = 4,
+    again: bool = True,
+    providers: int = 1,
 ) -> Told:
-    """Play such a session on virtual time, and take everything as it comes."""
+    """Play such a session on virtual time, and take everything as it comes.
+
+    With several `providers` the next one takes over when one is not reached twice in a row.
+    """
     far, codec, dialled = _Provider(lives, again=again), Remembering(), list[float]()
+    places = list[int]()
     able = replace(SCRIPTED, resumption="handle" if seed % 2 else "none")
     polite = scripted(far.script, able, welcome=False)
 
+    def member(place: int) -> Provider[Any]:
+        able = replace(polite.capabilities, provider=f"scripted {place}")
+        return Provider(able.provider, able, codec, partial(dial, place))
+
     @asynccontextmanager
-    async def dial(plan: Plan) -> AsyncGenerator[Link]:
+    async def dial(place: int, plan: Plan) -> AsyncGenerator[Link]:
         dialled.append(anyio.current_time())
+        places.append(place)
         async with polite.dial(plan) as link:
             yield link
 
-    provider = replace(polite, codec=codec, dial=dial)
-    config = SessionConfig(
-        tools=(ToolSpec(name="finish", policy="finish"),),
-        retry=Exponential(TICK).capped(1.0).within(_LIMIT),
-    )
+    provider = member(0)
+    schedule: Schedule = Exponential(TICK).capped(1.0).within(_LIMIT)
+    if providers > 1:
+        provider, schedule = failover(*map(member, range(providers))), Recurs(1)
+    config = SessionConfig(tools=(ToolSpec(name="finish", policy="finish"),), retry=schedule)
 
     async def play() -> list[RealtimeEvent]:
         events = list[RealtimeEvent]()
@@ -187,4 +207,4 @@ def told(
 
     weave = stalls(seed, most=late) if late else None
     events = run(play, backend=backend, seed=seed, weave=weave)
-    return Told(events, far.heard, dialled, codec.resumes)
+    return Told(events, far.heard, dialled, codec.resumes, places)

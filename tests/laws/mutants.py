@@ -41,6 +41,7 @@ _E_LIFE = "tests/laws/test_e_life.py::Test"
 _E_END = "tests/laws/test_e_end.py::Test"
 _E_INJECTION = "tests/laws/test_e_injection.py::Test"
 _F_LOSS = "tests/laws/test_f_loss.py::Test"
+_F_FAILOVER = "tests/laws/test_f_failover.py::Test"
 
 _RETURNED = "return event\n            if exit.over:"
 
@@ -591,7 +592,7 @@ _LANES = (
     Mutant(
         "conversion begins anew with each frame",
         "doors.py",
-        "if self._conversion is None or self._conversion[0].source != frame.format:",
+        "if known is None or (known[0].source, known[0].target) != (frame.format, self._target):",
         "if frame.pcm:",
         _D_INPUT + "WholeSamples",
         "34",
@@ -1029,6 +1030,41 @@ _CHANGEOVER = (
     ),
 )
 
+_TAKEOVER = (
+    Mutant(
+        "the handle of one provider is shown to the next",
+        "changeover.py",
+        "plan=successor, handle=None, attempts=0",
+        "plan=successor, attempts=0",
+        _F_FAILOVER + "HandsOver",
+        "51b",
+    ),
+    Mutant(
+        "a provider is left that could be tried again",
+        "changeover.py",
+        "if delay is None and successor is not None:",
+        "if successor is not None:",
+        _F_FAILOVER + "HandsOver",
+        "51b",
+    ),
+    Mutant(
+        "the session ends although another provider stands by",
+        "changeover.py",
+        "if delay is None and successor is not None:",
+        "if delay is None and successor is None:",
+        _F_FAILOVER + "HandsOver",
+        "51b",
+    ),
+    Mutant(
+        "the next provider is greeted over a connection to the first",
+        "takeover.py",
+        "return providers[plan.place].dial(plan)",
+        "return providers[0].dial(plan)",
+        _F_FAILOVER + "HandsOver",
+        "51b",
+    ),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     *_MACHINE,
     *_OUTLET,
@@ -1038,4 +1074,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *_FLOOR,
     *_PLAYBACK,
     *_CHANGEOVER,
+    *_TAKEOVER,
 )

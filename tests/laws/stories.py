@@ -66,10 +66,11 @@ class Story(NamedTuple):
 
 
 def stories(
-    *, lawful: bool = False, losses: bool = True, holds: bool = False
+    *, lawful: bool = False, losses: bool = True, holds: bool = False, successors: bool = False
 ) -> st.SearchStrategy[Story]:
     happenings = timelines(lawful=lawful, losses=losses, holds=holds)
-    return st.builds(Story, plans(holds=holds), happenings, st.integers(0, 2**16))
+    agreed = plans(holds=holds, successors=successors)
+    return st.builds(Story, agreed, happenings, st.integers(0, 2**16))
 
 
 def speeches() -> st.SearchStrategy[Story]:

@@ -85,7 +85,7 @@ from tests.laws.model import Fact, Rehearsal
 from tests.laws.sessions import Law, hold, live_by
 from tests.laws.stories import BACKENDS, Story, audio, catches, many, opened, stories
 
-STORIES = stories()
+STORIES = stories(successors=True)
 LIVES = lives()
 LOST = Unavailable(what="The cable was pulled.")
 R = ResponseId("late")
@@ -107,7 +107,7 @@ class SpeaksWithOneVoice(Law):
             assert replace(after, counts={}) == replace(before, counts={})
             assert effects == ()
         elif conn > before.conn and not (isinstance(given, Linked) and after.conn == conn):
-            rest = {"standby": before.standby, "due": before.due}
+            rest = {"standby": before.standby, "heir": before.heir, "due": before.due}
             assert replace(after, **rest) == before
             assert not any(isinstance(effect, Emit | Send) for effect in effects)
         for effect in effects:
@@ -123,9 +123,11 @@ class SpeaksWithOneVoice(Law):
             assert done.effects == ()
 
 
-def one_after_the_other(life: tuple[Life, ...], backend: str, seed: int = 0) -> None:
+def one_after_the_other(
+    life: tuple[Life, ...], backend: str, seed: int = 0, providers: int = 1
+) -> None:
     """Each is heard from its first word on, once the one before it is heard no more."""
-    done = told(life, backend, seed=seed, again=False)
+    done = told(life, backend, seed=seed, again=False, providers=providers)
     assert check_trace(done.events, complete=True) == []
     conns = dict[int, int]()
     for event in done.events:
