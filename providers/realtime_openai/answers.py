@@ -225,15 +225,15 @@ def usage_of(tokens: server.Tokens | None) -> Usage | None:
     """Read what something cost, where the server tells."""
     if tokens is None:
         return None
-    taken = tokens.input_token_details or server.TokenDetails()
-    given = tokens.output_token_details or server.TokenDetails()
+    taken = tokens.input_token_details or tokens.input_tokens_details or server.TokenDetails()
+    given = tokens.output_token_details or tokens.output_tokens_details or server.TokenDetails()
     return Usage(
         input_tokens=tokens.input_tokens,
         output_tokens=tokens.output_tokens,
-        input_audio_tokens=taken.audio_tokens,
-        output_audio_tokens=given.audio_tokens,
-        input_image_tokens=taken.image_tokens,
-        cached_tokens=taken.cached_tokens,
+        input_audio_tokens=taken.audio_tokens or 0,
+        output_audio_tokens=given.audio_tokens or 0,
+        input_image_tokens=taken.image_tokens or 0,
+        cached_tokens=taken.cached_tokens or 0,
         seconds=tokens.seconds,
     )
 

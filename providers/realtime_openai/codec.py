@@ -30,15 +30,15 @@ from realtime_core.plan import Plan, negotiate
 
 from . import client_events as client
 from . import server_events as server
-from .dialect import DIALECTS, Dialect, unmet
+from .dialect import DIALECTS, GA, Dialect, unmet
 from .failures import quoted
 from .memory import Memory
-from .options import Options, options_of
+from .options import options_of
 from .playing import heard
 from .reading import read
 from .writing import greeting, seeded, write
 
-__all__ = ("OpenAICodec", "agree")
+__all__ = ("OpenAICodec", "agree", "agreed")
 
 _SHOWN = 1_000
 _BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -50,17 +50,19 @@ class _Tag(msgspec.Struct):
 
 def agree(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:
     """Negotiate as usual; options that are none are refused, what the server lacks is told."""
-    options = options_of(wish)
+    return agreed(DIALECTS.get(capabilities.provider, GA), capabilities, wish)
+
+
+def agreed(
+    dialect: Dialect, capabilities: Capabilities, wish: SessionConfig
+) -> Result[Plan, Unsupported]:
+    """Negotiate in a dialect."""
+    options, checked = options_of(wish, dialect.options), dialect.check(wish)
     if isinstance(options, Failure):
         return Failure(options.failure())
-    return _agreed(capabilities, wish, options.unwrap())
-
-
-def _agreed(
-    capabilities: Capabilities, wish: SessionConfig, options: Options
-) -> Result[Plan, Unsupported]:
-    dialect = DIALECTS.get(capabilities.provider)
-    if dialect is not None and options.purpose not in dialect.purposes:
+    if isinstance(checked, Failure):
+        return Failure(checked.failure())
+    if options.unwrap().purpose not in dialect.purposes:
         return Failure(
             Unsupported(
                 what=f"The provider {capabilities.provider!r} cannot only write down what is said.",
@@ -69,9 +71,9 @@ def _agreed(
                 field="options.purpose",
             )
         )
-    lacks = unmet(dialect, wish) if dialect is not None else ()
-    agreed = negotiate(capabilities, wish)
-    return agreed.map(lambda plan: replace(plan, warnings=(*plan.warnings, *lacks)))
+    lacks = (*unmet(dialect, wish), *checked.unwrap())
+    plan = negotiate(capabilities, wish)
+    return plan.map(lambda one: replace(one, warnings=(*one.warnings, *lacks)))
 
 
 class OpenAICodec:
@@ -84,7 +86,7 @@ class OpenAICodec:
     def greet(self, plan: Plan, resume: Resume | None) -> Coded[Memory]:
         """Send the settings, and the conversation so far; the server acknowledges the settings."""
         history = resume.history if resume is not None else plan.config.history
-        options = options_of(plan.config).value_or(Options())
+        options = options_of(plan.config, self._dialect.options).value_or(self._dialect.options())
         conn = resume.conn if resume is not None else 0
         marks, by_track = self._dialect.marks, self._carrier == "call"
         memory = Memory(plan, options, conn, by_track=by_track, marks=marks)

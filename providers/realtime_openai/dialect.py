@@ -7,13 +7,19 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from returns.result import Result, Success
 
 from realtime_core.audio.format import PCM_24K, AudioFormat
 from realtime_core.capability import Capabilities, ModelInfo
+from realtime_core.codec import Coded
 from realtime_core.config import SessionConfig
+from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Warning
+from realtime_core.frames import Video
 from realtime_core.plan import Plan
 
+from .client_events import ClientEvent
+from .memory import Memory
 from .options import Options
 from .session_object import flat, mixed, nested, voice_live
 
@@ -31,6 +37,12 @@ _NEWER = (
     "truncation",
 )
 _OF_LOUDNESS = ("threshold", "prefix_ms", "silence_ms", "idle_timeout_ms")
+Checked = Result[tuple[Warning, ...], Unsupported]
+
+
+def _nothing_more(config: SessionConfig) -> Checked:
+    del config
+    return Success(())
 
 
 class Dialect(msgspec.Struct, frozen=True):
@@ -48,6 +60,27 @@ class Dialect(msgspec.Struct, frozen=True):
     purposes: tuple[str, ...] = ("conversation", "transcription")
     lacks: tuple[str, ...] = ("temperature",)
     """Settings and options that the session object has no place for."""
+    of_loudness: tuple[str, ...] = _OF_LOUDNESS
+    """Settings of turns that mean nothing where turns are told by meaning."""
+    options: type[Options] = Options
+    check: Callable[[SessionConfig], Checked] = _nothing_more
+    """Tells what else of a configuration is refused, or cannot be told to the server."""
+    fixed: tuple[str, ...] = ("purpose",)
+    """Options that stay as they are for as long as a connection lasts."""
+    settled: tuple[str, ...] = ()
+    """Fields of the session object, with dots, that an update may not name."""
+    wishes: frozenset[str] | None = None
+    """Fields that a request for an answer may have; None: all."""
+    roles: tuple[str, ...] = ("user", "assistant", "system", "tool_call", "tool_result")
+    """Whose words a client can add under their own name; others' are told as the user's."""
+    names_cancelled: bool = True
+    """A cancel names its answer; else it stops whichever is open."""
+    commits_any: bool = True
+    """Sound can be committed by hand although the server detects turns."""
+    picture: Callable[[Memory, Video], Result[Coded[Memory], RealtimeError]] | None = None
+    """Shows a picture behind sound; None: pictures are items of the conversation."""
+    farewell: tuple[ClientEvent, ...] = ()
+    """What is said before the connection is closed."""
 
 
 _GA = Capabilities(
@@ -172,7 +205,7 @@ def unmet(dialect: Dialect, config: SessionConfig) -> tuple[Warning, ...]:
     ]
     lacking += [
         Warning(field=f"turn_detection.{name}", why="it is for turns that are told by loudness")
-        for name in _OF_LOUDNESS
+        for name in dialect.of_loudness
         if turns.mode == "semantic" and getattr(turns, name) is not None
     ]
     return tuple(lacking)

@@ -32,6 +32,10 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
     (
         frozenset(
             {
+                "AccessDenied",
+                "AccessDenied.Unpurchased",
+                "Arrearage",
+                "InvalidApiKey",
                 "authentication_error",
                 "insufficient_quota",
                 "invalid_api_key",
@@ -46,7 +50,16 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
         _KEY,
     ),
     (
-        frozenset({"rate_limit_error", "rate_limit_exceeded", "too_many_requests"}),
+        frozenset(
+            {
+                "Throttling",
+                "Throttling.AllocationQuota",
+                "Throttling.RateQuota",
+                "rate_limit_error",
+                "rate_limit_exceeded",
+                "too_many_requests",
+            }
+        ),
         RateLimited,
         "more requests or tokens than the account may use",
         "Wait, or ask for higher limits.",
@@ -58,13 +71,22 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
         "Open a new session, with the history of this one.",
     ),
     (
-        frozenset({"content_filter", "content_policy_violation"}),
+        frozenset({"DataInspectionFailed", "content_filter", "content_policy_violation"}),
         ContentFiltered,
         "the provider's policy",
         "Ask for something else.",
     ),
     (
-        frozenset({"server_error", "internal_error", "service_unavailable", "overloaded"}),
+        frozenset(
+            {
+                "InternalError",
+                "ServiceUnavailable",
+                "internal_error",
+                "overloaded",
+                "server_error",
+                "service_unavailable",
+            }
+        ),
         Unavailable,
         "trouble at the provider",
         "Try again, or choose a `retry`.",

@@ -65,6 +65,8 @@ class Memory(msgspec.Struct, frozen=True):
     is_open: bool = False
     """Whether the server has acknowledged the session."""
     has_spoken: bool = False
+    primed: bool = False
+    """Whether the server has sound that a picture can follow, where one has to."""
     minted: int = 0
     asked: tuple[RequestId, ...] = ()
     """Requests that are neither answered nor refused: the newest within the conversation, for

@@ -46,12 +46,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Raw fields of the session object, for what this version does not know."""
 
 
-def options_of(config: SessionConfig) -> Result[Options, Unsupported]:
+Read = Result[Options, Unsupported]
+
+
+def options_of(config: SessionConfig, kind: type[Options] = Options) -> Read:
     """Read the options of a configuration; a wrong one is named."""
     try:
-        return Success(msgspec.convert(dict(config.options), Options))
+        return Success(msgspec.convert(dict(config.options), kind))
     except msgspec.ValidationError as problem:
-        known = ", ".join(Options.__struct_fields__)
+        known = ", ".join(kind.__struct_fields__)
         return Failure(
             Unsupported(
                 what=f"These options cannot be used: {problem}.",

@@ -136,11 +136,15 @@ def _partial(memory: Memory, item: ItemId, text: str) -> Read:
 def _committed(memory: Memory, event: server.Committed) -> Read:
     """Say where in the conversation the user's words belong, though they come later."""
     item = ItemId(event.item_id)
+    if memory.primed:
+        memory = replace(memory, primed=False)
     return _partial(memory, item, memory.words.get(item, ""))
 
 
 def _more_words(memory: Memory, event: server.UserDelta) -> Read:
     item = ItemId(event.item_id)
+    if event.text or event.stash:
+        return _partial(memory, item, f"{event.text or ''}{event.stash or ''}")
     return _partial(memory, item, memory.words.get(item, "") + event.delta)
 
 

@@ -86,10 +86,10 @@ class StatusDetails(msgspec.Struct, frozen=True, omit_defaults=True):
 class TokenDetails(msgspec.Struct, frozen=True):
     """Tokens by kind."""
 
-    text_tokens: int = 0
-    audio_tokens: int = 0
-    image_tokens: int = 0
-    cached_tokens: int = 0
+    text_tokens: int | None = 0
+    audio_tokens: int | None = 0
+    image_tokens: int | None = 0
+    cached_tokens: int | None = 0
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -101,6 +101,9 @@ class Tokens(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     input_token_details: TokenDetails | None = None
     output_token_details: TokenDetails | None = None
+    input_tokens_details: TokenDetails | UnsetType | None = UNSET
+    """As Qwen names it."""
+    output_tokens_details: TokenDetails | UnsetType | None = UNSET
     seconds: float = 0.0
 
 
@@ -243,10 +246,13 @@ class UserDelta(
     kw_only=True,
     tag="conversation.item.input_audio_transcription.delta",
 ):
-    """More of what the user said."""
+    """More of what the user said; with a `text`, all so far and a guess (`stash`) of what follows
+    (Qwen)."""
 
     item_id: str
     delta: str = ""
+    text: str | UnsetType | None = UNSET
+    stash: str | UnsetType | None = UNSET
     content_index: int = 0
 
 
@@ -420,6 +426,7 @@ _ALIASES: dict[str, type[ServerEvent]] = {
     "response.text.delta": TextDelta,
     "response.text.done": TextDone,
     "conversation.created": Quiet,
+    "session.finished": Quiet,
     "response.function_call_arguments.delta": Quiet,
     "response.mcp_call_arguments.delta": Quiet,
 }

@@ -14,11 +14,22 @@ from realtime_core.plan import Plan
 
 from .options import Options
 
-__all__ = ("flat", "format_of", "mixed", "nested", "replacing", "voice_live")
+__all__ = (
+    "flat",
+    "format_of",
+    "given",
+    "merged",
+    "mixed",
+    "nested",
+    "replacing",
+    "voice_live",
+    "without",
+)
 
 Fields = dict[str, Any]
 
 _UNSET: Fields = {
+    "enable_search": False,
     "idle_timeout_ms": None,
     "include": [],
     "input_audio_noise_reduction": None,
@@ -28,6 +39,7 @@ _UNSET: Fields = {
     "noise_reduction": None,
     "prompt": None,
     "speed": 1.0,
+    "tools": [],
     "truncation": "auto",
 }
 """What takes a setting back; others stay as they are."""
@@ -41,7 +53,7 @@ def nested(plan: Plan, options: Options) -> Fields:
     config = plan.config
     if options.purpose == "transcription":
         only = {"type": "transcription", "audio": {"input": _input(plan, options)}}
-        return _merged({**only, **_given(include=options.include)}, options.session)
+        return merged({**only, **given(include=options.include)}, options.session)
     fields = {
         "type": "realtime",
         "output_modalities": [_modality(config)],
@@ -49,11 +61,11 @@ def nested(plan: Plan, options: Options) -> Fields:
             "input": _input(plan, options),
             "output": {
                 "format": format_of(plan.output_format),
-                **_given(voice=config.voice, speed=options.speed),
+                **given(voice=config.voice, speed=options.speed),
             },
         },
         **_common(config, options),
-        **_given(
+        **given(
             max_output_tokens=config.max_output_tokens,
             parallel_tool_calls=options.parallel_tool_calls,
             reasoning=options.reasoning_effort and {"effort": options.reasoning_effort},
@@ -63,7 +75,7 @@ def nested(plan: Plan, options: Options) -> Fields:
             include=options.include,
         ),
     }
-    return _merged(fields, options.session)
+    return merged(fields, options.session)
 
 
 def flat(plan: Plan, options: Options) -> Fields:
@@ -77,7 +89,7 @@ def flat(plan: Plan, options: Options) -> Fields:
         "input_audio_transcription": _transcription(config, options),
         "turn_detection": _turns(config.turn_detection, options),
         **_common(config, options),
-        **_given(
+        **given(
             voice=config.voice,
             speed=options.speed,
             temperature=config.temperature,
@@ -86,7 +98,7 @@ def flat(plan: Plan, options: Options) -> Fields:
             tracing=options.tracing,
         ),
     }
-    return _merged(fields, options.session)
+    return merged(fields, options.session)
 
 
 def voice_live(plan: Plan, options: Options) -> Fields:
@@ -96,9 +108,9 @@ def voice_live(plan: Plan, options: Options) -> Fields:
     fields = {
         **flat(plan, options),
         "input_audio_sampling_rate": plan.input_format.rate,
-        **_given(voice=voice and {"type": made, "name": voice}),
+        **given(voice=voice and {"type": made, "name": voice}),
     }
-    return _merged(fields, options.session)
+    return merged(fields, options.session)
 
 
 def mixed(plan: Plan, options: Options) -> Fields:
@@ -109,14 +121,14 @@ def mixed(plan: Plan, options: Options) -> Fields:
         "audio": {
             "input": {
                 "format": format_of(plan.input_format),
-                **_given(transcription=_transcription(config, options, "grok-transcribe")),
+                **given(transcription=_transcription(config, options, "grok-transcribe")),
             },
             "output": {"format": format_of(plan.output_format)},
         },
         **_common(config, options),
-        **_given(voice=config.voice),
+        **given(voice=config.voice),
     }
-    return _merged(fields, options.session)
+    return merged(fields, options.session)
 
 
 def replacing(before: Fields, after: Fields) -> Fields:
@@ -136,7 +148,19 @@ def _within(name: str, before: Any, after: Any) -> Any:  # noqa: ANN401 - whatev
     return replacing(old, new) if old.get("type") == new.get("type") else new
 
 
-def _merged(fields: Fields, raw: Fields) -> Fields:
+def without(fields: Fields, names: tuple[str, ...]) -> Fields:
+    """Leave fields out; dots in a name lead into groups, and a group left empty goes too."""
+    for name in names:
+        group, _, rest = name.partition(".")
+        inner = fields.get(group)
+        if rest and isinstance(inner, dict):
+            inner = without(cast("Fields", inner), (rest,))
+        kept = {group: inner} if rest and inner else {}
+        fields = {**{one: value for one, value in fields.items() if one != group}, **kept}
+    return fields
+
+
+def merged(fields: Fields, raw: Fields) -> Fields:
     """Add raw fields, at whatever depth."""
     return {**fields, **{name: _deep(fields.get(name), value) for name, value in raw.items()}}
 
@@ -144,7 +168,7 @@ def _merged(fields: Fields, raw: Fields) -> Fields:
 def _deep(value: Any, raw: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if not (isinstance(value, dict) and isinstance(raw, dict)):
         return raw
-    return _merged(cast("Fields", value), cast("Fields", raw))
+    return merged(cast("Fields", value), cast("Fields", raw))
 
 
 def format_of(format: AudioFormat) -> Fields:
@@ -172,7 +196,7 @@ def _common(config: SessionConfig, options: Options) -> Fields:
     return {
         "tools": tools,
         "tool_choice": _choice(config.tool_choice),
-        **_given(instructions=config.instructions),
+        **given(instructions=config.instructions),
     }
 
 
@@ -189,7 +213,7 @@ def _input(plan: Plan, options: Options) -> Fields:
         "format": format_of(plan.input_format),
         "transcription": _transcription(plan.config, options),
         "turn_detection": _turns(plan.config.turn_detection, options),
-        **_given(noise_reduction=reduction and {"type": reduction}),
+        **given(noise_reduction=reduction and {"type": reduction}),
     }
 
 
@@ -198,7 +222,7 @@ def _transcription(
 ) -> Fields | None:
     if not config.transcribe_user and options.purpose == "conversation":
         return None
-    language = _given(language=config.language)
+    language = given(language=config.language)
     return {"model": model, **language, **(options.transcription or {})}
 
 
@@ -214,7 +238,7 @@ def _turns(turns: TurnDetection, options: Options) -> Fields | None:
     return {
         "type": "server_vad",
         **answers,
-        **_given(
+        **given(
             threshold=turns.threshold,
             prefix_padding_ms=turns.prefix_ms,
             silence_duration_ms=turns.silence_ms,
@@ -223,5 +247,6 @@ def _turns(turns: TurnDetection, options: Options) -> Fields | None:
     }
 
 
-def _given(**fields: Any) -> Fields:  # noqa: ANN401 - whatever JSON holds
+def given(**fields: Any) -> Fields:  # noqa: ANN401 - whatever JSON holds
+    """Leave out what was not asked for."""
     return {name: value for name, value in fields.items() if value not in (None, "", ())}

@@ -34,7 +34,7 @@ from . import client_events as client
 from .dialect import Dialect, unmet
 from .memory import Memory, known
 from .options import Options, options_of
-from .session_object import replacing
+from .session_object import replacing, without
 
 __all__ = ("appended", "greeting", "seeded", "write")
 
@@ -62,29 +62,57 @@ def write(dialect: Dialect, memory: Memory, frame: Outgoing) -> Written:
     """Give the events for a frame; some need none."""
     match frame:
         case Audio():
+            if dialect.picture is not None and not memory.primed:
+                memory = replace(memory, primed=True)
             return Success(Coded(memory, (appended(frame.pcm),)))
         case Video():
+            if dialect.picture is not None:
+                return dialect.picture(memory, frame)
             return Success(_picture(memory, frame))
+        case CommitAudio() | ActivityEnd() | ClearAudio():
+            return _emptied(dialect, memory, frame)
         case UpdateSession():
             return _update(dialect, memory, frame)
         case CreateResponse():
             return Success(_create(dialect, memory, frame))
         case TruncateItem():
             return Success(_truncate(dialect, memory, frame))
-        case ActivityStart() | Close():
+        case ActivityStart():
             return Success(Coded(memory))
+        case Close():
+            return Success(Coded(memory, tuple(client.encode(one) for one in dialect.farewell)))
         case _:
-            event = _event(frame)
+            event = _event(dialect, frame)
     if event is None:
         return Failure(Unsupported(what=f"This provider takes no {type(frame).__name__}."))
     return Success(Coded(memory, (client.encode(event),)))
 
 
-def _event(frame: Outgoing) -> client.ClientEvent | None:
+def _emptied(
+    dialect: Dialect, memory: Memory, frame: CommitAudio | ActivityEnd | ClearAudio
+) -> Written:
+    """Make an item of what was heard, or forget it; then there is no sound for a picture."""
+    detects = memory.plan.config.turn_detection.mode != "manual"
+    if detects and not (dialect.commits_any or isinstance(frame, ClearAudio)):
+        return Failure(
+            Unsupported(
+                what=f"{type(frame).__name__} is not taken here.",
+                cause="the provider detects turns by itself, and then takes no commits",
+                fix='Choose `TurnDetection(mode="manual")`.',
+                field="turn_detection.mode",
+            )
+        )
+    if memory.primed:
+        memory = replace(memory, primed=False)
+    cleared = isinstance(frame, ClearAudio)
+    event = client.Clear() if cleared else client.Commit(event_id="commit")
+    return Success(Coded(memory, (client.encode(event),)))
+
+
+def _event(dialect: Dialect, frame: Outgoing) -> client.ClientEvent | None:
     match frame:
         case Text():
-            part = client.InputText(text=frame.text)
-            return client.CreateItem(item=client.MessageItem(role=frame.role, content=(part,)))
+            return client.CreateItem(item=_said(dialect, Message(frame.role, frame.text)))
         case ToolResult():
             output = frame.output
             if frame.failed:
@@ -92,12 +120,9 @@ def _event(frame: Outgoing) -> client.ClientEvent | None:
             return client.CreateItem(
                 item=client.FunctionCallOutput(call_id=frame.call, output=output)
             )
-        case CommitAudio() | ActivityEnd():
-            return client.Commit(event_id="commit")
-        case ClearAudio():
-            return client.Clear()
         case CancelResponse():
-            return client.Cancel(event_id=f"cancel {frame.response}", response_id=frame.response)
+            named = frame.response if dialect.names_cancelled else UNSET
+            return client.Cancel(event_id=f"cancel {frame.response}", response_id=named)
         case DeleteItem():
             return _deleted(frame.item)
         case _:
@@ -131,14 +156,17 @@ def _create(dialect: Dialect, memory: Memory, frame: CreateResponse) -> Coded[Me
         mode = "audio" if "audio" in frame.modalities else "text"
         along = mode == "audio" and dialect.modalities == "modalities"
         fields[dialect.modalities] = ("text", mode) if along else (mode,)
-    wish = client.ResponseWish(
-        metadata={**frame.metadata, "request": frame.request},
-        instructions=frame.instructions or UNSET,
-        conversation="none" if frame.conversation == "none" else UNSET,
-        input=tuple(_said(dialect, message) for message in frame.input) or UNSET,
-        **fields,
-    )
-    event = client.Create(event_id=f"create {frame.request}", response=wish)
+    fields |= {
+        "metadata": {**frame.metadata, "request": frame.request},
+        "instructions": frame.instructions or UNSET,
+        "conversation": "none" if frame.conversation == "none" else UNSET,
+        "input": tuple(_said(dialect, message) for message in frame.input) or UNSET,
+    }
+    if dialect.wishes is not None:
+        fields = {name: fields[name] for name in fields if name in dialect.wishes}
+    wish = client.ResponseWish(**fields)
+    asks = UNSET if wish == client.ResponseWish() else wish
+    event = client.Create(event_id=f"create {frame.request}", response=asks)
     before = memory.asked if frame.conversation == "none" else ()
     memory = replace(memory, asked=known(before, frame.request))
     return Coded(memory, (client.encode(event),))
@@ -159,16 +187,20 @@ def _picture(memory: Memory, frame: Video) -> Coded[Memory]:
 
 
 def _update(dialect: Dialect, memory: Memory, frame: UpdateSession) -> Written:
-    options = options_of(frame.config)
+    options = options_of(frame.config, dialect.options)
     if isinstance(options, Failure):
         return Failure(options.failure())
     plan, given = memory.plan, options.unwrap()
     config, warnings = _changeable(dialect, memory, frame.config, given)
-    given = replace(given, purpose=memory.options.purpose)
+    checked, before = dialect.check(config), dialect.check(plan.config).value_or(())
+    if isinstance(checked, Failure):
+        return Failure(checked.failure())
+    warnings += tuple(one for one in checked.unwrap() if one not in before)
+    given = replace(given, **{name: getattr(memory.options, name) for name in dialect.fixed})
     agreed = replace(memory, plan=replace(plan, config=config), options=given)
-    before = dialect.session(plan, memory.options)
-    session = replacing(before, dialect.session(agreed.plan, agreed.options))
-    event = client.UpdateSession(event_id="update", session=session)
+    after = dialect.session(agreed.plan, agreed.options)
+    session = replacing(dialect.session(plan, memory.options), after)
+    event = client.UpdateSession(event_id="update", session=without(session, dialect.settled))
     return Success(Coded(agreed, (client.encode(event),), warnings))
 
 
@@ -185,13 +217,28 @@ def _changeable(
     if wish.model != config.model:
         warnings.append(Warning(field="model", why=f"{provider} keeps the model of a session"))
         wish = replace(wish, model=config.model)
-    if options.purpose != memory.options.purpose:
-        why = f"{provider} keeps what a session is for"
-        warnings.append(Warning(field="options.purpose", why=why))
+    warnings += [
+        Warning(field=f"options.{name}", why=f"{provider} keeps it for as long as a session lasts")
+        for name in dialect.fixed
+        if getattr(options, name) != getattr(memory.options, name)
+    ]
     return wish, tuple(warnings)
 
 
+_TOLD = {
+    "assistant": "[You said: {text}]",
+    "system": "[Note: {text}]",
+    "tool_call": "[You called {name} with {text}]",
+    "tool_result": "[{name} answered: {text}]",
+}
+"""How a model is told what somebody else than the user has said."""
+
+
 def _said(dialect: Dialect, message: Message) -> client.Item:
+    if message.role not in dialect.roles:
+        told = _TOLD[message.role].format(name=message.name or "the tool", text=message.text)
+        part: client.Content = client.InputText(text=told)
+        return client.MessageItem(role="user", content=(part,))
     match message.role:
         case "tool_call":
             return client.FunctionCall(
@@ -200,7 +247,7 @@ def _said(dialect: Dialect, message: Message) -> client.Item:
         case "tool_result":
             return client.FunctionCallOutput(call_id=message.call or "", output=message.text)
         case "assistant" if dialect.assistant_text == "text":
-            part: client.Content = client.PlainText(text=message.text)
+            part = client.PlainText(text=message.text)
         case "assistant":
             part = client.OutputText(text=message.text)
         case _:

@@ -135,7 +135,8 @@ def _aside(event: RealtimeEvent) -> str | None:
             return f"{event.count} {event.lane} frames ({event.ms:.0f} ms) dropped: {event.reason}"
         case Reconnected():
             lost = f"; lost: {', '.join(event.lost)}" if event.lost else ""
-            return f"connected again by {event.restored}{lost}"
+            who = f"{event.provider} has taken over" if event.provider else "connected again"
+            return f"{who} by {event.restored}{lost}"
         case SessionEnding():
             left = "" if event.left is None else f" in {event.left:.0f} s"
             return f"the provider ends this session{left}"

@@ -12,11 +12,9 @@ from contextlib import asynccontextmanager, closing
 from functools import cache
 from inspect import isawaitable
 
-import anyio
 import msgspec
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, InvalidURI
-from websockets.headers import build_host
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
@@ -28,16 +26,15 @@ from ..errors import (
     ProtocolViolation,
     RealtimeError,
     RealtimeException,
-    TimedOut,
     Unavailable,
 )
 from ..link import Dial, Link
 from ..plan import Plan
-from ._connecting import connect
 from ._http import sendable
 from ._messages import SILENT, WebSocket
-from ._proxy import ask, proxy_at
-from ._sockets import Pipe, SecureSocket
+from ._opening import Way, blotted, reached, within
+from ._proxy import proxy_at
+from ._sockets import Pipe
 from .verdicts import closed, excerpt, refused
 
 __all__ = ("Endpoint", "EndpointFor", "websocket")
@@ -117,7 +114,7 @@ class _Call:
             for name, value in endpoint.headers.items()
         }
         self._proxy = None if endpoint.proxy is None else proxy_at(endpoint.proxy)
-        self._secrets = sorted(self._told(), key=len, reverse=True)
+        self._secrets = tuple(self._told())
         for name, value in self._headers.items():
             if not sendable(name, value):
                 raise RealtimeException(_unsendable(name))
@@ -130,10 +127,7 @@ class _Call:
 
     def blotted(self, text: str) -> str:
         """Give a text of the server without what must not be shown."""
-        for secret in self._secrets:
-            if len(secret) > 3:
-                text = text.replace(secret, "***")
-        return text
+        return blotted(text, self._secrets)
 
     def failure(self, code: int, reason: str) -> RealtimeError | None:
         """Read the end of the connection."""
@@ -141,46 +135,16 @@ class _Call:
 
     async def opened(self) -> tuple[Pipe, ClientProtocol]:
         """Connect, agree on keys, and upgrade; raises `RealtimeException` and nothing else."""
-        host = self._uri.host
-        try:
-            with anyio.fail_after(self._endpoint.open_timeout):
-                return await self._open()
-        except TimeoutError:
-            error: RealtimeError = TimedOut(
-                what=f"No connection to {host} stood within {self._endpoint.open_timeout:g} s.",
-                cause="the network, or a server that hangs",
-            )
-        except tls.SSLCertVerificationError as problem:
-            error = InvalidRequest(
-                what=f"The certificate of {host} is not trusted.",
-                cause=problem.verify_message,
-                fix="Check the address, or pass the `ssl` context that trusts it.",
-            )
-        except (OSError, EOFError) as problem:
-            error = Unavailable(
-                what=f"No connection to {host} could be made.",
-                cause=self.blotted(str(problem)) or type(problem).__name__,
-                fix="Check the network and the address.",
-            )
-        raise RealtimeException(error)
-
-    async def _open(self) -> tuple[Pipe, ClientProtocol]:
-        uri, proxy = self._uri, self._proxy
-        socket = await connect(*((uri.host, uri.port) if proxy is None else proxy[:2]))
-        try:
-            if proxy is not None:
-                to = build_host(uri.host, uri.port, uri.secure, always_include_port=True)
-                await ask(socket, proxy, to)
-            pipe: Pipe = socket
-            if uri.secure:
-                pipe = secure = SecureSocket(
-                    socket, self._endpoint.ssl or _trust(), hostname=uri.host
-                )
-                await secure.handshake()
-            return pipe, await self._upgraded(pipe)
-        except BaseException:
-            socket.close()
-            raise
+        uri, endpoint = self._uri, self._endpoint
+        context = (endpoint.ssl or _trust()) if uri.secure else None
+        way = Way(uri.host, uri.port, context, proxy=self._proxy)
+        with within(endpoint.open_timeout, uri.host, self._secrets):
+            pipe = await reached(way)
+            try:
+                return pipe, await self._upgraded(pipe)
+            except BaseException:
+                pipe.close()
+                raise
 
     async def _upgraded(self, pipe: Pipe) -> ClientProtocol:
         names = [Subprotocol(name) for name in self._endpoint.subprotocols]

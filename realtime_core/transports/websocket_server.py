@@ -27,6 +27,7 @@ from websockets.typing import Subprotocol
 from ..beside import beside
 from ..errors import RealtimeError, RealtimeException
 from ._http import BadHead, read_head, written_head
+from ._listening import listening
 from ._messages import SILENT, WebSocket
 from ._sockets import Pipe, SecureSocket, Socket
 from .verdicts import closed
@@ -36,8 +37,6 @@ __all__ = ("Handler", "Judge", "Request", "Response", "ServedSocket", "serve")
 
 _DIGITS = 9
 """Of the length of a body."""
-_RESPITE = 0.1
-"""Seconds until a server without descriptors tries again to take a client in."""
 _ENDS = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
@@ -121,20 +120,8 @@ class _Door(msgspec.Struct, frozen=True, kw_only=True):
     ping_interval: float | None
     ping_timeout: float
 
-    async def accept(self, listener: socket.socket, tasks: TaskGroup) -> None:
-        """Take in one client after the other."""
-        while True:
-            await anyio.wait_readable(listener)
-            try:
-                raw, _ = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # the client thought better of it
-                continue
-            except OSError:  # no descriptors left: somebody may leave
-                await anyio.sleep(_RESPITE)
-                continue
-            tasks.start_soon(self._attend, raw)
-
-    async def _attend(self, raw: socket.socket) -> None:
+    async def attend(self, raw: socket.socket) -> None:
+        """Serve one client."""
         with closing(Socket(raw)) as plain:
             asked: _Asked | None = None
             with anyio.move_on_after(self.open_timeout):
@@ -241,12 +228,8 @@ async def serve(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.create_server((host, port), family=family)) as listener:
-        listener.setblocking(False)
-        async with beside() as tasks:
-            tasks.start_soon(door.accept, listener, tasks)
-            yield listener.getsockname()[:2]
+    async with listening(host, port, door.attend) as address:
+        yield address
 
 
 async def _request(pipe: Pipe, limit: int) -> tuple[Request, bytes]:

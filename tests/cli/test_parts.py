@@ -195,6 +195,10 @@ def user(text: str, *, final: bool = False) -> UserTranscript:
             (Reconnected(restored="history", lost=("a", "b")),),
             ["aside: connected again by history; lost: a, b"],
         ),
+        (
+            (Reconnected(restored="history", provider="gemini"),),
+            ["aside: gemini has taken over by history"],
+        ),
         ((SessionEnding(left=5.0),), ["aside: the provider ends this session in 5 s"]),
         ((SessionEnding(),), ["aside: the provider ends this session"]),
         (

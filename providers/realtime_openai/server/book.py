@@ -157,6 +157,12 @@ class Book(msgspec.Struct, frozen=True):
     """Items of the user by the session's name."""
     words: Mapping[str, str] = {}
     """What was sent of an item's transcript."""
+    own: Fields = {}
+    """The settings that the client gave, in the words of a tongue that has its own."""
+    wished: Fields = {}
+    """The same with what was asked for last, until it holds."""
+    finishing: bool = False
+    """The client has said all: what is being answered ends, then the connection does."""
 
     @property
     def conversation(self) -> str:

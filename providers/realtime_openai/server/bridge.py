@@ -47,9 +47,10 @@ from realtime_core.session import RealtimeSession, open_session
 from .desk import Desk
 from .ear import Ear
 from .messages import history_of
-from .mirror import Ask, accepted, begin, declined, hear, refused
-from .schema import Complaint, Fields
+from .mirror import Ask, accepted, begin, declined, refused
+from .schema import ANY_RATE, Complaint, Fields
 from .settings import config_of, default_session, format_of, merged, unfit
+from .tongue import GA, Tongue
 
 __all__ = ("Listener", "Playing", "bridge")
 
@@ -82,6 +83,7 @@ async def bridge(
     given: Fields | None = None,
     *,
     playing: Playing | None = None,
+    tongue: Tongue = GA,
 ) -> None:
     """Serve one client until it leaves, or the session behind it ends.
 
@@ -90,11 +92,12 @@ async def bridge(
     event and a close code. Cancelling closes the session and leaves the socket to its owner.
     """
     able = provider.capabilities
-    voice = base.voice or next(iter(able.voices), "alloy")
+    voice = base.voice or next(iter(able.voices), tongue.voice)
     by_track, listen = playing is not None, playing or _far_away
     name = uuid4().hex[:12]
+    given = given or tongue.given
     book = begin(name, model or able.provider, voice, base, given, by_track=by_track)
-    desk = Desk(socket, book)
+    desk = Desk(socket, book, tongue)
     async with beside() as tasks, AsyncExitStack() as stack:
         tasks.start_soon(desk.write)
         await _Bridge(desk, provider, base, tasks, stack, listen=listen).serve()
@@ -141,7 +144,7 @@ class _Bridge:
         desk = self._desk
         cut: Ask | None = None
         for wire in wires:
-            asks = hear(desk.book, wire).asks if cut is not None else ()
+            asks = desk.tongue.hear(desk.book, wire).asks if cut is not None else ()
             if cut is not None and not (asks and all(isinstance(a.frame, Heard) for a in asks)):
                 await self._do(cut)
                 cut = None
@@ -188,7 +191,7 @@ class _Bridge:
     async def _set(self, ask: Ask, given: Fields) -> None:
         """Let new settings hold, if the session takes them."""
         desk, provider = self._desk, self._provider
-        why = unfit(given) or self._unchangeable(given)
+        why = unfit(given, ANY_RATE) or self._unchangeable(given)
         if why is not None:
             desk.take(declined(desk.book, why, ask.event_id))
             return

@@ -85,7 +85,7 @@ class Caller:
             if isinstance(ask.frame, UpdateSession) and ask.given is not None:
                 self.desk.answer(accepted(self.desk.book, ask.given))
         try:
-            event = client.decode(wire)
+            event = self.desk.tongue.decode(wire)
         except _BROKEN:
             return
         self.received.append(event)
@@ -113,7 +113,7 @@ class Caller:
         for event in events:
             if isinstance(event, server.ServerEvent):
                 named = event if event.event_id else replace(event, event_id=self._mint("event"))
-                self.desk.put((server.encode(named),))
+                self.desk.put(self.desk.tongue.say(self.desk.book, (server.encode(named),)))
             else:
                 self.desk.tell(event)
         await self.desk.said()

@@ -26,8 +26,9 @@ from .calls import Calls
 from .desk import Desk
 from .mirror import begin
 from .schema import Fields
+from .tongue import GA, Tongue
 
-__all__ = ("HARMLESS", "Loopback", "Served", "loopback", "serve")
+__all__ = ("HARMLESS", "Loopback", "Served", "listening", "loopback", "serve")
 
 HARMLESS = frozenset({"response_cancel_not_active", "input_audio_buffer_commit_empty"})
 """Mistakes that every client makes when messages cross."""
@@ -40,16 +41,17 @@ class Served(NamedTuple):
     port: int
     dial: Dial
     """Reaches it without a socket."""
+    prefix: str = GA.prefix
 
     @property
     def base_url(self) -> str:
         """The address for clients of the vendor."""
-        return f"http://{self.host}:{self.port}/v1"
+        return f"http://{self.host}:{self.port}{self.prefix}"
 
     @property
     def url(self) -> str:
         """The address of the WebSocket."""
-        return f"ws://{self.host}:{self.port}/v1/realtime"
+        return f"ws://{self.host}:{self.port}{self.prefix}/realtime"
 
 
 @asynccontextmanager
@@ -83,17 +85,18 @@ async def serve(
             if not await calls.join(socket, socket.request):
                 await attend(socket, socket.request.path, calls.bound(socket.request))
 
-        async with _listening(handler, host, port, calls.answer) as (name, number):
+        async with listening(handler, host, port, calls.answer) as (name, number):
             yield Served(name, number, inside(attend, closed))
 
 
 @asynccontextmanager
-async def _listening(
+async def listening(
     handler: Callable[[ServedSocket], Awaitable[None]],
     host: str,
     port: int | None,
     judge: Judge | None,
 ) -> AsyncGenerator[tuple[str, int]]:
+    """Serve connections while the block is open, and give the address; without a port, none."""
     if port is None:
         yield "", 0
         return
@@ -106,8 +109,11 @@ async def _listening(
 class Loopback:
     """A scripted server, and what its clients did."""
 
-    def __init__(self, script: Script, *, mirrored: bool, allowed: Collection[str]) -> None:
+    def __init__(
+        self, script: Script, *, mirrored: bool, allowed: Collection[str], tongue: Tongue = GA
+    ) -> None:
         self._script = script
+        self._tongue = tongue
         self._mirrored = mirrored
         self._allowed = allowed
         self.callers: list[Caller] = []
@@ -121,12 +127,16 @@ class Loopback:
     @property
     def base_url(self) -> str:
         """The address for clients of the vendor."""
-        return Served(self.host, self.port, self.dial).base_url
+        return self._served.base_url
 
     @property
     def url(self) -> str:
         """The address of the WebSocket."""
-        return Served(self.host, self.port, self.dial).url
+        return self._served.url
+
+    @property
+    def _served(self) -> Served:
+        return Served(self.host, self.port, self.dial, self._tongue.prefix)
 
     @property
     def violations(self) -> list[str]:
@@ -142,7 +152,9 @@ class Loopback:
         """Play the script for one client."""
         number = len(self.callers)
         model = next(iter(parse_qs(urlsplit(path).query).get("model", [])), "scripted")
-        desk = Desk(socket, begin(f"{number}", model, "alloy"), silent=not self._mirrored)
+        tongue = self._tongue
+        book = begin(f"{number}", model, tongue.voice, given=tongue.given)
+        desk = Desk(socket, book, tongue, silent=not self._mirrored)
         caller = Caller(desk, number=number, path=path)
         self.callers.append(caller)
         async with beside() as tasks:
@@ -173,6 +185,7 @@ async def loopback(
     mirrored: bool = True,
     allowed: Collection[str] = HARMLESS,
     process_request: Judge | None = None,
+    tongue: Tongue = GA,
 ) -> AsyncGenerator[Loopback]:
     """Run a scripted server while the block is open; each client gets a run of the script.
 
@@ -181,11 +194,11 @@ async def loopback(
     the block raises what the script raised, or `AssertionError` where a client made a mistake that
     is not `allowed`.
     """
-    stage = Loopback(script, mirrored=mirrored, allowed=allowed)
+    stage = Loopback(script, mirrored=mirrored, allowed=allowed, tongue=tongue)
 
     async def handler(socket: ServedSocket) -> None:
         await stage.attend(socket, socket.request.path)
 
-    async with _listening(handler, host, port, process_request) as (stage.host, stage.port):
+    async with listening(handler, host, port, process_request) as (stage.host, stage.port):
         yield stage
     stage.judge()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime_core.codec import Media, Wire, as_message
 from realtime_core.errors import RealtimeError
@@ -188,7 +189,7 @@ def played(book: Book, response: str, how: Literal["started", "stopped", "cleare
 
 def accepted(book: Book, given: Fields) -> Told:
     """Let settings hold that were asked for, now that the session has taken them."""
-    page = Page(settled(book, given))
+    page = Page(replace(settled(book, given), own=book.wished))
     page.say("session.updated", session=page.book.session)
     return page.told()
 

@@ -178,7 +178,9 @@ def read_session(session: Fields, rates: Collection[int] = _RATE) -> Wished | Co
     for way, sound in (("input", wished.audio.input), ("output", wished.audio.output)):
         if isinstance(sound.format, _Pcm) and sound.format.rate not in rates:
             param = f"session.audio.{way}.format.rate"
-            return Complaint("invalid_value", f"Expected one of {[*rates]}.", param)
+            low = sound.format.rate < min(rates)
+            code = "integer_below_min_value" if low else "invalid_value"
+            return Complaint(code, f"Expected one of {[*rates]}.", param)
     return wished
 
 

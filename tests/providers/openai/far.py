@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+from msgspec import UnsetType
 
 from realtime_core.codec import Media, Wire
 from realtime_openai import client_events as client
 from realtime_openai import server_events as server
-from realtime_openai.dialect import BETA, VOICE_LIVE, XAI, Dialect
+from realtime_openai.dialect import BETA, XAI, Dialect
 
 __all__ = ("DISORDER", "MOVES", "SAMPLES", "Far", "spoken")
 
@@ -50,7 +51,7 @@ Said = server.ServerEvent | Wire
 def spoken(dialect: Dialect, event: server.ServerEvent) -> bytes:
     """Write an event in the words of a dialect."""
     wire = server.encode(event)
-    if dialect in {BETA, VOICE_LIVE}:
+    if dialect.assistant_text == "text":
         name = str(type(event).__struct_config__.tag)
         wire = wire.replace(f'"{name}"'.encode(), f'"{_OLD.get(name, name)}"'.encode(), 1)
     if dialect == XAI and isinstance(event, server.ResponseFinished):
@@ -103,10 +104,14 @@ class Far:
         match event:
             case client.UpdateSession():
                 self._acks.append(server.SessionUpdated(session=event.session))
-            case client.Create(response=client.ResponseWish(metadata=dict() as kept) as wish):
-                self._asked.append((kept["request"], wish.conversation == "none"))
+            case client.Create(event_id=str() as named, response=wish):
+                side = isinstance(wish, client.ResponseWish) and wish.conversation == "none"
+                self._asked.append((named.removeprefix("create "), side))
             case client.Cancel() if event.response_id in self._running:
                 self._running[str(event.response_id)].cut = "client_cancelled"
+            case client.Cancel(response_id=UnsetType()) if self._running:
+                for answer in self._running.values():
+                    answer.cut = "client_cancelled"
             case client.Cancel():
                 self._fault("response_cancel_not_active", name)
             case client.ClearOutput():

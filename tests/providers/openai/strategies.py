@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 import msgspec
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from returns.result import Failure
 
 from realtime_core import SessionConfig
 from realtime_core.audio.format import AudioFormat
@@ -203,6 +204,8 @@ class Scene:
     def __init__(self, story: Story) -> None:
         dialect = DIALECTS[story.dialect]
         turns = TurnDetection(authority=story.authority)
+        if isinstance(dialect.check(SessionConfig(turn_detection=turns)), Failure):
+            turns = replace(turns, mode="manual")
         config = {"turn_detection": turns, "report_input": False}
         plan = planned(dialect, story.carrier, **config)
         self.codec = OpenAICodec(dialect, story.carrier)

@@ -23,7 +23,8 @@ from realtime_core.events import (
 )
 from realtime_core.testing.conformance import check_coded, conforms
 from realtime_openai.codec import OpenAICodec
-from realtime_openai.dialect import AZURE, BETA, GA, VOICE_LIVE, XAI, Dialect
+from realtime_openai.dialect import AZURE, GA, VOICE_LIVE, XAI, Dialect
+from realtime_qwen.dialect import FLAT
 from tests.providers.openai.wires import planned
 
 FOLDER = os.environ.get("REALTIME_WIRE_DIR", "")
@@ -32,7 +33,7 @@ SPOKEN_BY: dict[str, Dialect] = {
     "azure/azure_ws*": AZURE,
     "azure/azure_voice_live*": VOICE_LIVE,
     "xai/*": XAI,
-    "qwen/*": BETA,
+    "qwen/*": FLAT,
 }
 PASSED_ON: frozenset[str] = frozenset()
 """Names in the recordings that the library has no word for: none."""

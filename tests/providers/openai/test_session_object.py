@@ -12,7 +12,7 @@ from realtime_core.plan import Plan
 from realtime_openai.codec import agree
 from realtime_openai.dialect import BETA, GA, VOICE_LIVE, XAI, Dialect
 from realtime_openai.options import options_of
-from realtime_openai.session_object import format_of, nested, replacing
+from realtime_openai.session_object import format_of, nested, replacing, without
 
 PCM = {"type": "audio/pcm", "rate": 24_000}
 VAD = {"type": "server_vad", "create_response": True, "interrupt_response": True}
@@ -261,3 +261,9 @@ class TestReplacing:
 def test_formats() -> None:
     assert format_of(AudioFormat()) == PCM
     assert format_of(AudioFormat(8_000, "pcma")) == {"type": "audio/pcma"}
+
+
+def test_fields_left_out() -> None:
+    fields = {"a": {"b": {"c": 1}, "d": 2}, "e": 3}
+    assert without(fields, ("a.b.c", "e", "x", "e.y")) == {"a": {"d": 2}}
+    assert fields == {"a": {"b": {"c": 1}, "d": 2}, "e": 3}

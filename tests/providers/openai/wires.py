@@ -18,9 +18,11 @@ from realtime_core.events import (
     Usage,
     UserTranscript,
 )
-from realtime_openai.codec import OpenAICodec, agree
-from realtime_openai.dialect import DIALECTS, GA, Dialect
+from realtime_openai.codec import OpenAICodec, agreed
+from realtime_openai.dialect import DIALECTS as FAMILY
+from realtime_openai.dialect import GA, Dialect
 from realtime_openai.memory import Memory
+from realtime_qwen.dialect import DIALECTS as QWEN
 
 __all__ = (
     "BEGUN",
@@ -57,6 +59,8 @@ __all__ = (
 )
 
 Carrier = Literal["socket", "call"]
+DIALECTS = {**FAMILY, **{f"qwen-{form}": dialect for form, dialect in QWEN.items()}}
+"""Every dialect that the codec speaks."""
 
 # --- a connection that is open ----------------------------------------------------------------
 
@@ -69,7 +73,7 @@ def able(dialect: Dialect, carrier: Carrier = "socket") -> Capabilities:
 
 
 def planned(dialect: Dialect = GA, carrier: Carrier = "socket", **config: Any) -> Plan:
-    return agree(able(dialect, carrier), SessionConfig(**config)).unwrap()
+    return agreed(dialect, able(dialect, carrier), SessionConfig(**config)).unwrap()
 
 
 def opened(
