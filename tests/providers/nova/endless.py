@@ -28,6 +28,7 @@ LIFE = 480.0
 USAGE = Usage(input_tokens=3, output_tokens=5)
 _HUSH = 4
 """Silent frames that end what a user says."""
+_MUCH = ", ".join(["it is a lot"] * 8)
 _FORMS: tuple[Form, ...] = ("both", "text", "stop")
 
 
@@ -161,7 +162,9 @@ class World:
         await caller.call(("weather", {"of": wish}))
         while caller.calls:
             await self._news.wait()
-        self.said.append(("tool", f'[weather, called with {{"of":"{wish}"}}, gave: rain for {wish}]'))
+        self.said.append(
+            ("tool", f'[weather, called with {{"of":"{wish}"}}, gave: rain for {wish}]')
+        )
 
     def _result(self, event: ClientEvent) -> None:
         assert event.tool_result is not None
@@ -192,6 +195,6 @@ class World:
 
     async def _sentence(self, caller: Caller, turn: Turn, wish: str, place: int) -> None:
         caller.desk.tell(sounded)
-        text = f"This is part {place} of what there is to say about {wish}, and it is a lot."
+        text = f"This is part {place} of what there is to say about {wish}, and {_MUCH}."
         turn.text = f"{turn.text} {text}".strip()
         caller.desk.tell(planned, text)
