@@ -29,7 +29,7 @@ from .lifecycle import dial, finish, greet, notice
 from .moment import Moment, arm, disarm, emit, played
 from .plan import Plan
 from .schedule import Attempt
-from .state import Dial, Hangup, Lost, Phase, Standby, State, Timer
+from .state import Dial, Hangup, Lost, Phase, Standby, State, Timer, reserved
 from .turn import running
 
 __all__ = ("cap_reached", "change_if_due", "ending", "look", "lost", "mute")
@@ -42,6 +42,8 @@ _AGAIN = 5.0
 """Seconds after which a connection that could not be made beside another is tried again."""
 _UNKNOWN = 10.0
 """Seconds that are left where the provider does not say."""
+_LATELY = 2
+"""Entries of the history, the user's and the answer to it, whose words are waited for."""
 _MARGIN = 5.0
 """Seconds before the end at which nothing is waited for any more, or half of what is left."""
 
@@ -237,6 +239,7 @@ def _silent(state: State, now: Moment) -> bool:
         or state.listening
         or state.barrier
         or any(not wish.overdue for wish in ledger.requests)
+        or any(map(reserved, state.history[-_LATELY:]))
         or any(response.open for response in ledger.responses.values())
         or any(call.outcome == "open" for call in ledger.calls.values())
         or running(ledger, state.epoch, now.delivered, played(state, now.at))

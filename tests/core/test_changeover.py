@@ -40,6 +40,7 @@ from realtime_core.testing.scripted import SCRIPTED, Greeting
 from tests.core.short import (
     C1,
     I1,
+    I2,
     R1,
     R2,
     SECOND,
@@ -162,6 +163,18 @@ def test_it_waits_for_a_silent_moment(busy: Any) -> None:
     assert moved(session)
 
 
+def test_what_the_user_has_just_said_is_written_down_first() -> None:
+    session = opened(HISTORY)
+    say(session, UserTranscript(item=I2, text="", final=False))
+    say(session, started(R1), words("No."), done(R1), SessionEnding(left=20.0))
+    session.link()
+    session.wait(2.0)
+    assert not moved(session)
+    say(session, UserTranscript(item=I2, text="Is it?", final=True))
+    session.wait(1.0)
+    assert moved(session)
+
+
 @pytest.mark.parametrize("busy", BUSY)
 def test_it_is_silent_once_that_is_over(busy: Any) -> None:
     session = opened(HISTORY, tools=TOOLS)
@@ -187,6 +200,8 @@ def test_words_are_speech_where_the_provider_reports_none() -> None:
     session = opened(replace(HISTORY, speech_events=False))
     say(session, UserTranscript(item=I1, text="Hel", final=False), SessionEnding(left=20.0))
     session.link()
+    assert not moved(session)
+    say(session, UserTranscript(item=I1, text="Hello", final=True))
     assert not moved(session)
     say(session, started(R1), done(R1))
     assert moved(session)
