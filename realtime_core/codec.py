@@ -14,7 +14,7 @@ from returns.result import Result
 
 from .config import Message, Secret
 from .epoch import ItemId, ResponseId
-from .errors import RealtimeError
+from .errors import InvalidRequest, ProtocolViolation, RealtimeError
 from .events import RealtimeEvent
 from .frames import Frame
 from .plan import Plan
@@ -31,6 +31,8 @@ __all__ = (
     "TruncateItem",
     "Wire",
     "as_message",
+    "unreadable",
+    "unsendable",
 )
 
 
@@ -100,6 +102,24 @@ Command = CancelResponse | TruncateItem | DeleteItem
 """What the machine itself has to tell a provider."""
 
 Outgoing = Frame | Command
+
+
+def unsendable(frame: Outgoing, problem: UnicodeEncodeError) -> InvalidRequest:
+    """Give the error for text that is no text."""
+    return InvalidRequest(
+        what=f"The text of this {type(frame).__name__} cannot be sent.",
+        cause=f"half a character in it, at {problem.start}",
+        fix='Type: text.encode(errors="replace").decode()',
+    )
+
+
+def unreadable(problem: str, name: str = "") -> ProtocolViolation:
+    """Give the error for a message that is none; `problem` shows no secret."""
+    return ProtocolViolation(
+        what=f"A message {name} could not be read." if name else "A message could not be read.",
+        cause=problem[:200],
+        fix="Look at it with `realtime decode`; if it is right, this is a defect here.",
+    )
 
 
 class Resume(NamedTuple):

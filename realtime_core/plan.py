@@ -6,6 +6,8 @@ the session can go on without it, and `Unsupported` where it cannot.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from msgspec.structs import replace
 from returns.result import Failure, Result, Success
@@ -17,7 +19,9 @@ from .errors import Unsupported
 from .events import Warning
 from .history import fitted
 
-__all__ = ("OWN", "Plan", "negotiate")
+__all__ = ("OWN", "Plan", "negotiate", "options_of")
+
+Own = TypeVar("Own", bound=msgspec.Struct)
 
 OWN = ("model", "voice", "options")
 """Fields of a configuration that mean something to one provider only."""
@@ -92,6 +96,22 @@ def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, U
             warnings=tuple(warnings),
         )
     )
+
+
+def options_of(config: SessionConfig, kind: type[Own]) -> Result[Own, Unsupported]:
+    """Read a configuration's options as the struct of a provider's own; a wrong one is named."""
+    try:
+        return Success(msgspec.convert(dict(config.options), kind))
+    except msgspec.ValidationError as problem:
+        known = ", ".join(kind.__struct_fields__)
+        return Failure(
+            Unsupported(
+                what=f"These options cannot be used: {problem}.",
+                cause="a misspelt name, or a value of another kind",
+                fix=f"Known options: {known}.",
+                field="options",
+            )
+        )
 
 
 def _refusal(capabilities: Capabilities, wish: SessionConfig) -> Unsupported | None:

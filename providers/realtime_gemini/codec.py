@@ -13,18 +13,26 @@ from msgspec.structs import fields, replace
 from returns.result import Failure, Result, Success
 
 from realtime_core.capability import Capabilities
-from realtime_core.codec import Coded, Outgoing, Resume, Wire, as_message
+from realtime_core.codec import (
+    Coded,
+    Outgoing,
+    Resume,
+    Wire,
+    as_message,
+    unreadable,
+    unsendable,
+)
 from realtime_core.config import SessionConfig
-from realtime_core.errors import InvalidRequest, ProtocolViolation, RealtimeError, Unsupported
+from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Unknown
-from realtime_core.plan import Plan, negotiate
+from realtime_core.plan import Plan, negotiate, options_of
 
 from .encoding import BROKEN, plain, server_message
 from .failures import quoted
 from .lacking import unmet
 from .memory import Memory
 from .models import model_of
-from .options import Options, options_of
+from .options import Options
 from .reading import read
 from .server_messages import ServerContent, ServerMessage
 from .setup import fitting, name_of, service_of, setup, with_raw
@@ -43,7 +51,7 @@ def agree(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsup
 
     What remains possible with the wish's options and turns stands in the plan's capabilities.
     """
-    options = options_of(wish)
+    options = options_of(wish, Options)
     if isinstance(options, Failure):
         return Failure(options.failure())
     given = options.unwrap()
@@ -57,7 +65,7 @@ class GeminiCodec:
 
     def greet(self, plan: Plan, resume: Resume | None) -> Coded[Memory]:
         """Send the setup; everything else waits for the server's word that it is complete."""
-        options = options_of(plan.config).value_or(Options())
+        options = options_of(plan.config, Options).value_or(Options())
         model = model_of(name_of(plan.config, plan.capabilities))
         service = service_of(plan.capabilities)
         handle = resume.handle if resume is not None and options.resumption else None
@@ -83,13 +91,7 @@ class GeminiCodec:
         try:
             return write(state, frame)
         except UnicodeEncodeError as problem:
-            return Failure(
-                InvalidRequest(
-                    what=f"The text of this {type(frame).__name__} cannot be sent.",
-                    cause=f"half a character in it, at {problem.start}",
-                    fix='Type: text.encode(errors="replace").decode()',
-                )
-            )
+            return Failure(unsendable(frame, problem))
 
     def decode(self, state: Memory, wire: Wire) -> Result[Coded[Memory], RealtimeError]:
         """Give what a message of the server means."""
@@ -100,13 +102,7 @@ class GeminiCodec:
                 return Success(coded)
             return Success(Coded(state, (), tuple(_unknown(message))))
         except BROKEN as problem:
-            return Failure(
-                ProtocolViolation(
-                    what="A message could not be read.",
-                    cause=quoted(str(problem))[:200],
-                    fix="Look at it with `realtime decode`; if it is right, this is a defect here.",
-                )
-            )
+            return Failure(unreadable(quoted(str(problem))))
 
 
 def _unknown(message: str | bytes) -> Iterator[Unknown]:

@@ -9,14 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from returns.result import Failure, Result, Success
-
-from realtime_core.config import SessionConfig
-from realtime_core.errors import Unsupported
 
 from .models import Behaviour
 
-__all__ = ("Options", "options_of")
+__all__ = ("Options",)
 
 Mapping = dict[str, Any]
 Level = Literal["low", "medium", "high"]
@@ -75,19 +71,3 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     avatar: Mapping | None = None
     setup: Mapping = {}
     """Raw fields of the setup, in camelCase, for what this version does not know."""
-
-
-def options_of(config: SessionConfig) -> Result[Options, Unsupported]:
-    """Read the options of a configuration; a wrong one is named."""
-    try:
-        return Success(msgspec.convert(dict(config.options), Options))
-    except msgspec.ValidationError as problem:
-        known = ", ".join(Options.__struct_fields__)
-        return Failure(
-            Unsupported(
-                what=f"These options cannot be used: {problem}.",
-                cause="a misspelt name, or a value of another kind",
-                fix=f"Known options: {known}.",
-                field="options",
-            )
-        )

@@ -10,11 +10,12 @@ from realtime_core.config import SessionConfig
 from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Warning
 from realtime_core.frames import UpdateSession
+from realtime_core.plan import options_of
 
 from .client_messages import ClientContent, ClientMessage, ContextUpdate, Tools
 from .encoding import encode
 from .memory import Memory, Page, held, is_busy
-from .options import Options, options_of
+from .options import Options
 from .setup import tools, words
 
 __all__ = ("update",)
@@ -34,7 +35,7 @@ _OF_TOOLS = ("behaviour", "scheduling", "google_search", "code_execution", "url_
 
 def update(memory: Memory, frame: UpdateSession) -> Result[Coded[Memory], RealtimeError]:
     """Change what can be changed; the rest stays as it is, and is told."""
-    wish = options_of(frame.config)
+    wish = options_of(frame.config, Options)
     if isinstance(wish, Failure):
         return Failure(wish.failure())
     if not memory.plan.capabilities.update:

@@ -14,11 +14,19 @@ from msgspec.structs import fields, replace
 from returns.result import Failure, Result, Success
 
 from realtime_core.capability import Capabilities
-from realtime_core.codec import Coded, Outgoing, Resume, Wire, as_message
+from realtime_core.codec import (
+    Coded,
+    Outgoing,
+    Resume,
+    Wire,
+    as_message,
+    unreadable,
+    unsendable,
+)
 from realtime_core.config import SessionConfig
-from realtime_core.errors import InvalidRequest, ProtocolViolation, RealtimeError, Unsupported
+from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Unknown
-from realtime_core.plan import Plan, negotiate
+from realtime_core.plan import Plan, negotiate, options_of
 
 from .encoding import BROKEN, server_event
 from .failures import quoted
@@ -27,7 +35,7 @@ from .memory import Memory
 from .models import capabilities as capabilities_of
 from .models import model_of
 from .opening import opened
-from .options import Options, options_of
+from .options import Options
 from .reading import accepted, read
 from .server_events import ServerEvent
 from .writing import write
@@ -41,7 +49,7 @@ _KNOWN = frozenset(field.encode_name for field in fields(ServerEvent))
 
 def agree(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:
     """Negotiate as usual; what cannot be written is refused, what the model lacks is told."""
-    options = options_of(wish)
+    options = options_of(wish, Options)
     if isinstance(options, Failure):
         return Failure(options.failure())
     own = _own(capabilities)
@@ -76,7 +84,7 @@ class NovaCodec:
 
     def greet(self, plan: Plan, resume: Resume | None) -> Coded[Memory]:
         """Open session, prompt, the blocks of words, and the audio block, all at once."""
-        options = options_of(plan.config).value_or(Options())
+        options = options_of(plan.config, Options).value_or(Options())
         model = model_of(plan.config.model or _own(plan.capabilities))
         conn = resume.conn if resume is not None else 0
         history = resume.history if resume is not None else plan.config.history
@@ -87,13 +95,7 @@ class NovaCodec:
         try:
             return write(state, frame)
         except UnicodeEncodeError as problem:
-            return Failure(
-                InvalidRequest(
-                    what=f"The text of this {type(frame).__name__} cannot be sent.",
-                    cause=f"half a character in it, at {problem.start}",
-                    fix='Type: text.encode(errors="replace").decode()',
-                )
-            )
+            return Failure(unsendable(frame, problem))
 
     def decode(self, state: Memory, wire: Wire) -> Result[Coded[Memory], RealtimeError]:
         """Give what an event of the service means."""
@@ -107,13 +109,7 @@ class NovaCodec:
                 return Success(coded)
             return Success(coded._replace(events=(*coded.events, *_unknown(message))))
         except BROKEN as problem:
-            return Failure(
-                ProtocolViolation(
-                    what="A message could not be read.",
-                    cause=quoted(str(problem))[:200],
-                    fix="Look at it with `realtime decode`; if it is right, this is a defect here.",
-                )
-            )
+            return Failure(unreadable(quoted(str(problem))))
 
 
 _NOTHING = ServerEvent()

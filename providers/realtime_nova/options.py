@@ -8,12 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from returns.result import Failure, Result, Success
 
-from realtime_core.config import SessionConfig
-from realtime_core.errors import Unsupported
-
-__all__ = ("Options", "options_of")
+__all__ = ("Options",)
 
 Mapping = dict[str, Any]
 
@@ -31,19 +27,3 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Raw fields of `sessionStart`, in camelCase, for what this version does not know."""
     prompt_start: Mapping = {}
     """The same of `promptStart`."""
-
-
-def options_of(config: SessionConfig) -> Result[Options, Unsupported]:
-    """Read the options of a configuration; a wrong one is named."""
-    try:
-        return Success(msgspec.convert(dict(config.options), Options))
-    except msgspec.ValidationError as problem:
-        known = ", ".join(Options.__struct_fields__)
-        return Failure(
-            Unsupported(
-                what=f"These options cannot be used: {problem}.",
-                cause="a misspelt name, or a value of another kind",
-                fix=f"Known options: {known}.",
-                field="options",
-            )
-        )

@@ -25,11 +25,11 @@ from realtime_core.errors import (
     Unavailable,
     Unsupported,
 )
-from realtime_core.plan import Plan
+from realtime_core.plan import Plan, options_of
 
 from .codec import agree
 from .endpoint import Door
-from .options import Options, options_of
+from .options import Options
 from .refusal import refused
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ async def _minted(door: Door, plan: Plan, seconds: int) -> ClientSecret:
 
 
 def _session(door: Door, plan: Plan) -> dict[str, Any]:
-    options = options_of(plan.config).value_or(Options())
+    options = options_of(plan.config, Options).value_or(Options())
     session = door.service.dialect.session(plan, options)
     if options.purpose == "transcription":
         return session

@@ -21,19 +21,19 @@ from realtime_core.codec import (
     Resume,
     TruncateItem,
     Wire,
+    unreadable,
 )
 from realtime_core.config import SessionConfig
-from realtime_core.errors import ProtocolViolation, RealtimeError, Unsupported
+from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Unknown
 from realtime_core.frames import ActivityEnd, Audio, CommitAudio, Video
-from realtime_core.plan import Plan, negotiate
+from realtime_core.plan import Plan, negotiate, options_of
 
 from . import client_events as client
 from . import server_events as server
 from .dialect import DIALECTS, GA, Dialect, unmet
 from .failures import quoted
 from .memory import Memory
-from .options import options_of
 from .playing import heard
 from .reading import read
 from .writing import greeting, seeded, write
@@ -151,10 +151,4 @@ def _unread(state: Memory, wire: str | bytes, problem: str) -> Result[Coded[Memo
     name = _name(wire)
     if name is not None and name not in server.KNOWN:
         return Success(_passed_on(state, wire, name))
-    return Failure(
-        ProtocolViolation(
-            what=f"A message {name or 'without a type'} could not be read.",
-            cause=quoted(problem)[:200],
-            fix="Look at it with `realtime decode`; if it is right, this is a defect here.",
-        )
-    )
+    return Failure(unreadable(quoted(problem), name or "without a type"))

@@ -29,11 +29,12 @@ from realtime_core.frames import (
     UpdateSession,
     Video,
 )
+from realtime_core.plan import options_of
 
 from . import client_events as client
 from .dialect import Dialect, unmet
 from .memory import Memory, known
-from .options import Options, options_of
+from .options import Options
 from .session_object import replacing, without
 
 __all__ = ("appended", "greeting", "seeded", "write")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from realtime_core.config import SessionConfig
+from realtime_core.plan import options_of
 from realtime_gemini.codec import agree
 from realtime_gemini.models import capabilities
-from realtime_gemini.options import Options, options_of
+from realtime_gemini.options import Options
 
 EVERYTHING: dict[str, Any] = {
     "top_p": 0.9,
@@ -47,14 +48,14 @@ EVERYTHING: dict[str, Any] = {
 
 
 def test_nothing_given_leaves_all_to_the_server() -> None:
-    options = options_of(SessionConfig()).unwrap()
+    options = options_of(SessionConfig(), Options).unwrap()
     assert options == Options()
     assert (options.compression, options.resumption, options.pictures) == (True, True, True)
 
 
 def test_everything_at_once() -> None:
     assert set(EVERYTHING) == set(Options.__struct_fields__)
-    options = options_of(SessionConfig(options=EVERYTHING)).unwrap()
+    options = options_of(SessionConfig(options=EVERYTHING), Options).unwrap()
     assert options.behaviour == {"look": "NON_BLOCKING"}
     assert options.safety_settings == tuple(EVERYTHING["safety_settings"])
 
@@ -74,7 +75,7 @@ def test_everything_at_once() -> None:
 )
 def test_a_wrong_one_is_named(wrong: dict[str, Any], told: str) -> None:
     config = SessionConfig(options=wrong)
-    refusal = options_of(config).failure()
+    refusal = options_of(config, Options).failure()
     assert refusal.field == "options"
     assert told in refusal.what
     assert "google_search" in refusal.fix

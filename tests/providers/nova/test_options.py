@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from realtime_core.config import SessionConfig
+from realtime_core.plan import options_of
 from realtime_nova.codec import agree
 from realtime_nova.models import capabilities
-from realtime_nova.options import Options, options_of
+from realtime_nova.options import Options
 
 EVERYTHING: dict[str, Any] = {
     "top_p": 0.5,
@@ -21,12 +22,12 @@ EVERYTHING: dict[str, Any] = {
 
 
 def test_nothing_given() -> None:
-    assert options_of(SessionConfig()).unwrap() == Options()
+    assert options_of(SessionConfig(), Options).unwrap() == Options()
 
 
 def test_everything_at_once() -> None:
     assert set(EVERYTHING) == set(Options.__struct_fields__)
-    options = options_of(SessionConfig(options=EVERYTHING)).unwrap()
+    options = options_of(SessionConfig(options=EVERYTHING), Options).unwrap()
     assert (options.top_p, options.names) == (0.5, "a-")
 
 
@@ -41,7 +42,7 @@ def test_everything_at_once() -> None:
 )
 def test_a_wrong_one_is_named(wrong: dict[str, Any], told: str) -> None:
     config = SessionConfig(options=wrong)
-    refusal = options_of(config).failure()
+    refusal = options_of(config, Options).failure()
     assert refusal.field == "options"
     assert told in refusal.what
     assert "speech_instructions" in refusal.fix

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from realtime_core.config import SessionConfig
-from realtime_openai.options import Options, options_of
+from realtime_core.plan import options_of
+from realtime_openai.options import Options
 
 
 def test_nothing_given_leaves_all_to_the_server() -> None:
-    options = options_of(SessionConfig()).unwrap()
+    options = options_of(SessionConfig(), Options).unwrap()
     assert options == Options()
     assert (options.purpose, options.create_response, options.pictures) == ("conversation", True, 4)
 
@@ -35,7 +36,7 @@ def test_everything_at_once() -> None:
         "session": {"later": True},
     }
     assert set(given) == set(Options.__struct_fields__)
-    options = options_of(SessionConfig(options=given)).unwrap()
+    options = options_of(SessionConfig(options=given), Options).unwrap()
     assert options.mcp == tuple(given["mcp"])
     assert options.speed == 1.0
 
@@ -54,7 +55,7 @@ def test_everything_at_once() -> None:
     ],
 )
 def test_a_wrong_one_is_named(wrong: dict[str, Any], told: str) -> None:
-    refusal = options_of(SessionConfig(options=wrong)).failure()
+    refusal = options_of(SessionConfig(options=wrong), Options).failure()
     assert refusal.field == "options"
     assert told in refusal.what
     assert "reasoning_effort" in refusal.fix

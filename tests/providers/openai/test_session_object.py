@@ -8,10 +8,10 @@ import pytest
 
 from realtime_core.audio.format import AudioFormat
 from realtime_core.config import SessionConfig, ToolSpec, TurnDetection, TwoPhase
-from realtime_core.plan import Plan
+from realtime_core.plan import Plan, options_of
 from realtime_openai.codec import agree
 from realtime_openai.dialect import BETA, GA, VOICE_LIVE, XAI, Dialect
-from realtime_openai.options import options_of
+from realtime_openai.options import Options
 from realtime_openai.session_object import format_of, nested, replacing, without
 
 PCM = {"type": "audio/pcm", "rate": 24_000}
@@ -31,7 +31,7 @@ def agreed(dialect: Dialect, config: SessionConfig) -> Plan:
 
 def session(dialect: Dialect, **config: Any) -> dict[str, Any]:
     wish = SessionConfig(**config)
-    return dialect.session(agreed(dialect, wish), options_of(wish).unwrap())
+    return dialect.session(agreed(dialect, wish), options_of(wish, Options).unwrap())
 
 
 def test_openai_with_nothing_asked_for() -> None:
@@ -241,7 +241,7 @@ class TestReplacing:
 
     def test_leaves_what_is_the_same(self) -> None:
         wish = SessionConfig(instructions="a", voice="marin", max_output_tokens=9)
-        made = nested(agreed(GA, wish), options_of(wish).unwrap())
+        made = nested(agreed(GA, wish), options_of(wish, Options).unwrap())
         assert replacing(made, made) == made
 
     def test_other_turns_have_other_settings(self) -> None:
