@@ -10,7 +10,9 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from functools import cache
+from ssl import SSLContext
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import pytest
@@ -25,8 +27,20 @@ from realtime_core.provider import Provider
 from realtime_core.session import Events, RealtimeSession
 from realtime_core.testing import no_leaks
 from realtime_core.testing.conformance import check_trace
+from tests.core.transports.loopback import trusted
 
-__all__ = ("comes_true", "ended", "idle", "silently", "unopened", "until", "watched")
+__all__ = (
+    "PLAIN",
+    "SECURE",
+    "Way",
+    "comes_true",
+    "ended",
+    "idle",
+    "silently",
+    "unopened",
+    "until",
+    "watched",
+)
 
 E = TypeVar("E", bound=RealtimeEvent)
 
@@ -37,6 +51,34 @@ _LOOK = 0.02
 _LOOKS = 5
 _BUSY = 0.25
 """Share of the time that a task which spins gets at least, where others want the machine too."""
+
+
+class Way(NamedTuple):
+    """How a server is reached: as it is, or over TLS that its client trusts."""
+
+    secure: bool
+
+    @property
+    def server(self) -> SSLContext | None:
+        """What the server shows."""
+        return _contexts()[0] if self.secure else None
+
+    @property
+    def client(self) -> SSLContext | None:
+        """What its client trusts."""
+        return _contexts()[1] if self.secure else None
+
+    def base_url(self, port: int) -> str:
+        """Give the address of a port."""
+        return f"http{'s' if self.secure else ''}://127.0.0.1:{port}"
+
+
+PLAIN, SECURE = Way(secure=False), Way(secure=True)
+
+
+@cache
+def _contexts() -> tuple[SSLContext, SSLContext]:
+    return trusted()
 
 
 @asynccontextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from ssl import SSLContext
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -17,8 +15,7 @@ from realtime_nova import Credentials, nova
 from realtime_nova.credentials import Access, Door, Profile, reach
 from realtime_nova.link import nova_link
 from realtime_nova.server import REGION
-from tests.core.transports.loopback import trusted
-from tests.providers.watching import ended, idle, unopened, until, watched
+from tests.providers.watching import PLAIN, SECURE, Way, ended, idle, unopened, until, watched
 
 __all__ = (
     "KEY",
@@ -39,34 +36,6 @@ KEY = "-".join(("sEcReT", "0123456789abcdef"))
 """Not to be found in a traceback, which quotes the source."""
 KEYS = Credentials(Secret("AKIDEXAMPLE"), Secret(KEY), Secret(f"t0ken-{KEY}"))
 MODEL = "amazon.nova-2-sonic-v1:0"
-
-
-class Way(NamedTuple):
-    """How a server is reached: as it is, or over TLS that its client trusts."""
-
-    secure: bool
-
-    @property
-    def server(self) -> SSLContext | None:
-        """What the server shows."""
-        return _contexts()[0] if self.secure else None
-
-    @property
-    def client(self) -> SSLContext | None:
-        """What its client trusts."""
-        return _contexts()[1] if self.secure else None
-
-    def base_url(self, port: int) -> str:
-        """Give the address of a port."""
-        return f"http{'s' if self.secure else ''}://127.0.0.1:{port}"
-
-
-PLAIN, SECURE = Way(secure=False), Way(secure=True)
-
-
-@cache
-def _contexts() -> tuple[SSLContext, SSLContext]:
-    return trusted()
 
 
 def ours(
