@@ -53,6 +53,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """After results the provider goes on by itself, or waits for a `CreateResponse`."""
     user_transcripts: bool = False
     agent_transcripts: bool = False
+    late_words: bool = False
+    """What was said of an answer that was cut is told behind its end, and not ahead of it."""
     speech_events: bool = False
     """The provider reports when the user starts and stops to speak."""
     authorities: tuple[Authority, ...] = ("provider",)

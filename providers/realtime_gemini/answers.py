@@ -191,11 +191,11 @@ def finish_items(page: Page) -> None:
         text = ResponseText(response=of, item=written, text=turn.text, is_complete=True)
         page.events.append(text)
     if spoken is not None:
+        if turn.sounds:
+            page.events.append(AudioOutputDone(response=of, item=spoken))
         if turn.words:
             words = AgentTranscript(response=of, item=spoken, text=turn.words, final=True)
             page.events.append(words)
-        if turn.sounds:
-            page.events.append(AudioOutputDone(response=of, item=spoken))
     if spoken is not None or written is not None:
         page.keep(turn=replace(turn, item=None, written=None, words="", text="", rest=b""))
 
@@ -213,7 +213,11 @@ def take_calls(page: Page, calls: Iterable[FunctionCall]) -> None:
         made = Call(call.name, has_id=bool(call.id))
         page.keep(calls=put(page.memory.calls, id, made))
         wanted = ToolCall(
-            response=turn.response, call=id, name=call.name, arguments=text_of(call.args) or "{}"
+            response=turn.response,
+            item=ItemId(id),
+            call=id,
+            name=call.name,
+            arguments=text_of(call.args) or "{}",
         )
         page.events.append(wanted)
 

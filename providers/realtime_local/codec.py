@@ -212,6 +212,10 @@ def _item(state: LocalState, id: str) -> ItemId:
     return ItemId(state.prefix + id)
 
 
+def _said_by_user(state: LocalState, id: str) -> ItemId | None:
+    return _item(state, id) if id else None
+
+
 def _created(state: LocalState, m: wire.ResponseCreated) -> RealtimeEvent:
     request = RequestId(m.request) if m.request is not None else None
     return ResponseStarted(response=_response(state, m.response), request=request)
@@ -256,8 +260,8 @@ def _fault(state: LocalState, m: wire.Fault) -> RealtimeEvent:  # noqa: ARG001 -
 
 
 _EVENTS: dict[type[wire.EngineMessage], Callable[[LocalState, Any], RealtimeEvent]] = {
-    wire.Speech: lambda _, m: SpeechStarted(audio_ms=m.audio_ms),
-    wire.SpeechEnd: lambda _, m: SpeechStopped(audio_ms=m.audio_ms),
+    wire.Speech: lambda s, m: SpeechStarted(audio_ms=m.audio_ms, item=_said_by_user(s, m.item)),
+    wire.SpeechEnd: lambda s, m: SpeechStopped(audio_ms=m.audio_ms, item=_said_by_user(s, m.item)),
     wire.Transcript: lambda s, m: UserTranscript(item=_item(s, m.item), text=m.text, final=m.final),
     wire.ResponseCreated: _created,
     wire.Spoken: _spoken,

@@ -202,7 +202,8 @@ class _Engine:
                 self._nudge()
             case Over():
                 if self._announced:
-                    self._outbox.say(wire.SpeechEnd(audio_ms=heard.sample / _SAMPLES_A_MS))
+                    ended = heard.sample / _SAMPLES_A_MS
+                    self._outbox.say(wire.SpeechEnd(audio_ms=ended, item=f"u{heard.turn}"))
             case Words():
                 self._words(heard)
             case Trouble():
@@ -213,7 +214,8 @@ class _Engine:
     def _onset(self, onset: Onset) -> None:
         self._announced = not self._floor.settings.manual
         if self._announced:
-            self._outbox.say(wire.Speech(audio_ms=onset.sample / _SAMPLES_A_MS))
+            begun = onset.sample / _SAMPLES_A_MS
+            self._outbox.say(wire.Speech(audio_ms=begun, item=f"u{onset.turn}"))
         self._floor.yield_to_user(cut=self._cuts)
 
     def _words(self, words: Words) -> None:

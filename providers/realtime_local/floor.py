@@ -19,7 +19,7 @@ from realtime_core.epoch import CallId, ItemId
 from . import wire
 from .complaint import complaint
 from .conversation import Conversation
-from .given import Given
+from .given import Given, Status
 from .outbox import Outbox
 from .parts import Parts, ToolChoice
 from .reply import Call, Closing, Part, Phrase, Plan, Reply, Sound
@@ -134,18 +134,18 @@ class Floor:
         self.doubt()
         self._rounds.stale()
         if cut:
-            self._cut()
+            self._cut("interrupted")
             asked = [want for want in self._wants if want.request is not None]
             self._wants.clear()
             for want in asked:
                 given = self._announce(want, self._reply(want, self.conversation))
-                self._outbox.say(given.end("cancelled"))
+                self._outbox.say(given.end("interrupted"))
 
     def cancel(self, response: str) -> None:
         """End this answer if it is being given; its calls, if it is over, are only noted."""
         self._rounds.stale(response)
         if self._given is not None and self._given.response == response:
-            self._cut()
+            self._cut("cancelled")
             self.advance()
 
     def output(self, call: str, text: str) -> None:
@@ -243,13 +243,13 @@ class Floor:
             self._rounds.begin(response, [wish.call for wish in asked])
         return tuple(asked)
 
-    def _cut(self) -> None:
+    def _cut(self, how: Status) -> None:
         given, self._given = self._given, None
         if given is not None:
             given.reply.cut()
             unsent = len("".join(self._outbox.take_back(given.response)) or given.unsounded)
             self._unsay(given, unsent)
-            self._outbox.say(given.end("cancelled"))
+            self._outbox.say(*given.whole(cut=True), given.end(how))
             self._moved()
 
     def _unsay(self, given: Given, characters: int) -> None:

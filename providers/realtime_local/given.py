@@ -14,7 +14,7 @@ from .reply import Phrase, Reply
 
 __all__ = ("Given", "Status")
 
-Status = Literal["completed", "cancelled", "incomplete", "failed"]
+Status = Literal["completed", "cancelled", "interrupted", "incomplete", "failed"]
 
 
 class Given:
@@ -47,10 +47,10 @@ class Given:
         self.unsounded = text if self.aloud else ""
         return self._spoken(text, phrase.start if self.aloud else None, final=False)
 
-    def whole(self) -> tuple[wire.EngineMessage, ...]:
-        """Tell that all its sound was sent, and all its words once more."""
+    def whole(self, *, cut: bool = False) -> tuple[wire.EngineMessage, ...]:
+        """Tell that all its sound was sent, unless it was cut, and all its words once more."""
         told = list[wire.EngineMessage]()
-        if self.sounded:
+        if self.sounded and not cut:
             told.append(wire.AudioDone(response=self.response, item=self.item))
         if self.text:
             told.append(self._spoken(self.text.rstrip(), None, final=True))

@@ -195,12 +195,15 @@ class Speech(_Tagged, frozen=True, tag="speech_started"):
     """The user speaks; `audio_ms` is where in the input audio that began."""
 
     audio_ms: float
+    item: str = ""
+    """What is being said: the item of its transcript."""
 
 
 class SpeechEnd(_Tagged, frozen=True, tag="speech_stopped"):
     """The user's turn is over; `audio_ms` is where in the input audio the speech ended."""
 
     audio_ms: float
+    item: str = ""
 
 
 class Transcript(_Tagged, frozen=True, tag="user_transcript"):
@@ -266,7 +269,8 @@ class ResponseFinished(_Tagged, frozen=True, tag="response_done"):
     """The answer has ended."""
 
     response: str
-    status: Literal["completed", "cancelled", "incomplete", "failed"]
+    status: Literal["completed", "cancelled", "interrupted", "incomplete", "failed"]
+    """`interrupted`: the user spoke over it; `cancelled`: the session wished it."""
     input_tokens: int = 0
     output_tokens: int = 0
     error: str = ""

@@ -151,6 +151,8 @@ class Reader:
         self._whole = 0
         """Length of the message that has begun, once its prelude is sound."""
         self._headers = 0
+        self._last = b"", dict[str, Header]()
+        """The headers of the message before, which as a rule are those of the next."""
         self.fault: ProtocolViolation | None = None
         """What is wrong with the body."""
 
@@ -187,7 +189,10 @@ class Reader:
         if crc32(memoryview(framed)[:-4]) != _CRC.unpack_from(framed, len(framed) - 4)[0]:
             raise _Malformed("the checksum of a message does not fit it")
         begin, end = _PRELUDE.size, _PRELUDE.size + self._headers
-        return Message(_headers(framed[begin:end]), framed[end:-4])
+        head = framed[begin:end]
+        if head != self._last[0]:
+            self._last = head, _headers(head)
+        return Message(self._last[1], framed[end:-4])
 
     def _measure(self, whole: int, headers: int, crc: int) -> None:
         """Check the prelude: nothing is kept for lengths that cannot be right."""

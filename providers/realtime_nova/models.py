@@ -126,6 +126,7 @@ def capabilities(model: str = "") -> Capabilities:
         tool_reply="automatic",
         user_transcripts=True,
         agent_transcripts=True,
+        late_words=True,
         history=True,
         history_limits=HistoryLimits(bytes=HISTORY_BYTES, user_first=True),
         closing_silence_ms=SILENCE_MS,

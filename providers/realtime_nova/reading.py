@@ -238,5 +238,11 @@ def _call(page: Page, told: ToolUse) -> None:
     page.put_turn(replace(turn, waits=True))
     page.put_call(id, waits=True)
     arguments = arguments_of(told.content)
-    call = ToolCall(response=turn.response, call=id, name=told.tool_name, arguments=arguments)
+    call = ToolCall(
+        response=turn.response,
+        item=ItemId(id),
+        call=id,
+        name=told.tool_name,
+        arguments=arguments,
+    )
     page.events.append(call)

@@ -38,6 +38,7 @@ OVERHEAD = len(encode({":date": Timestamp(0), ":chunk-signature": bytes(32)}, b"
 """Bytes that signing adds to an event."""
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _CHUNKS = "AWS4-HMAC-SHA256-PAYLOAD"
+_SIGNATURE = encode_headers({":chunk-signature": bytes(32)})[:-32]
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -69,12 +70,25 @@ class Scope(msgspec.Struct, frozen=True):
         return key
 
 
+class _Second(NamedTuple):
+    """What the events of one second have in common; its key shows in no repr."""
+
+    at: int
+    dated: bytes
+    """The header that says when."""
+    head: str
+    """How what is signed begins."""
+    key: hmac.HMAC
+
+
 class Chain(NamedTuple):
     """Where a stream of signed events stands."""
 
     scope: Scope
     signature: str
     """Of the request, or of the last event, in hexadecimal digits."""
+    second: _Second | None = None
+    """That of the last event: deriving it costs more than the rest of a signature."""
 
 
 def sign_request(
@@ -121,17 +135,30 @@ def request_signature(scope: Scope, asked: str, at: int) -> str:
 
 def sign_chunk(chain: Chain, payload: bytes, at: int) -> tuple[bytes, Chain]:
     """Frame and sign an event; an empty payload is the last. `at` is in seconds of Unix time."""
-    dated = {":date": Timestamp(1_000 * at)}
-    signature = chunk_signature(chain, encode_headers(dated), payload, at)
-    framed = encode({**dated, ":chunk-signature": signature}, payload)
-    return framed, Chain(chain.scope, signature.hex())
+    second = _second(chain, at)
+    signature = _chunk_signature(second, chain.signature, second.dated, payload)
+    framed = encode(b"".join((second.dated, _SIGNATURE, signature)), payload)
+    return framed, Chain(chain.scope, signature.hex(), second)
 
 
 def chunk_signature(chain: Chain, headers: bytes, payload: bytes, at: int) -> bytes:
     """Sign an event with these headers; for who checks one, too."""
-    scope, prior = chain
-    parts = (_CHUNKS, _stamp(at), scope.named(at), prior, _digest(headers), _digest(payload))
-    return _hash(scope.key(at), "\n".join(parts))
+    return _chunk_signature(_second(chain, at), chain.signature, headers, payload)
+
+
+def _second(chain: Chain, at: int) -> _Second:
+    if chain.second is not None and chain.second.at == at:
+        return chain.second
+    scope = chain.scope
+    dated = encode_headers({":date": Timestamp(1_000 * at)})
+    head = "\n".join((_CHUNKS, _stamp(at), scope.named(at)))
+    return _Second(at, dated, head, hmac.new(scope.key(at), digestmod=sha256))
+
+
+def _chunk_signature(second: _Second, prior: str, headers: bytes, payload: bytes) -> bytes:
+    seal = second.key.copy()
+    seal.update("\n".join((second.head, prior, _digest(headers), _digest(payload))).encode())
+    return seal.digest()
 
 
 def _digest(data: bytes) -> str:

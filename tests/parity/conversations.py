@@ -176,7 +176,6 @@ async def reconnect(talk: Talk, far: Far) -> None:
     talk.heard()
     await far.drop()
     await talk.until(Reconnected)
-    await anyio.sleep(WORK)
     await talk.types("What do you know?")
     await far.asked()
     said = [text.rstrip("?") for role, text in far.known if role == "user"]

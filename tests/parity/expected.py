@@ -174,6 +174,16 @@ def _no_cancel(told: list[Step], able: Capabilities) -> list[Step]:
     return rewritten
 
 
+def _late_words(told: list[Step], able: Capabilities) -> list[Step]:
+    """What was said of an answer that the user cut comes behind its end."""
+    told = list(told)
+    for at in range(1, len(told)):
+        words, done = told[at - 1], told[at]
+        if done.what.get("status") == "interrupted" and words.kind == "agent_transcript":
+            told[at - 1 : at + 1] = done, words.but(response=None)
+    return told
+
+
 def _no_pictures(told: list[Step], able: Capabilities) -> list[Step]:
     """A picture is refused, and not seen."""
     text = "Pictures that I see: {}."
@@ -195,6 +205,7 @@ RULES = (
     Rule("resumption", lambda able: able.resumption == "none", _no_handle),
     Rule("tool_reply", lambda able: able.tool_reply == "automatic", _by_itself),
     Rule("tool_reply", lambda able: able.tool_reply == "automatic", _within_the_answer),
+    Rule("late_words", lambda able: able.late_words, _late_words),
     Rule("cancel", lambda able: not able.cancel, _no_cancel),
     Rule("images", lambda able: not able.images, _no_pictures),
 )

@@ -100,6 +100,7 @@ class OpenAIFar:
             event = await self._next()
             made = event.item if isinstance(event, client.CreateItem) else None
             count -= isinstance(made, client.FunctionCallOutput)
+        await self._until(client.Create)
 
     async def stopped(self) -> None:
         await self._until(client.Cancel)

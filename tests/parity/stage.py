@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import anyio
 from msgspec.structs import asdict, replace
 
 from realtime_core import SessionConfig, open_session
 from realtime_core.capability import Capabilities
 from realtime_core.events import Event
 from realtime_core.testing import run
-from tests.parity.conversations import WORK, Conversation
+from tests.parity.conversations import Conversation
 from tests.parity.far import Side
 from tests.parity.steps import Refused
 from tests.parity.talk import talking
@@ -25,7 +24,6 @@ async def play(side: Side, conversation: Conversation) -> Played:
     async with side() as (provider, far):
         config = settled(provider.defaults, conversation.config)
         async with open_session(provider, config) as session, talking(session) as talk:
-            await anyio.sleep(WORK)
             await conversation.play(talk, far)
             await talk.leave()
         return talk.trace, session.capabilities

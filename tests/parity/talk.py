@@ -10,6 +10,7 @@ from realtime_core import (
     Audio,
     AudioOutput,
     Close,
+    Connected,
     Disconnected,
     Frame,
     Heard,
@@ -104,4 +105,5 @@ async def talking(session: RealtimeSession[Frame]) -> AsyncGenerator[Talk]:
     talk = Talk(session)
     async with beside() as tasks:
         tasks.start_soon(talk.listen)
+        await talk.until(Connected)
         yield talk

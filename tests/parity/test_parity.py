@@ -164,6 +164,7 @@ def lacking(rule: Rule) -> Capabilities:
     """Give capabilities that lack what one rule is about."""
     without: dict[str, object] = {
         "closing_silence_ms": 2_500,
+        "late_words": True,
         "resumption": "none",
         "tool_reply": "automatic",
     }

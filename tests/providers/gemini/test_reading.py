@@ -87,8 +87,8 @@ class TestTurns:
             PIECE,
             words("lo"),
             PIECE,
-            words("Hello", final=True),
             AudioOutputDone(response=R, item=I),
+            words("Hello", final=True),
             ENDED,
         ]
 
@@ -117,8 +117,8 @@ class TestTurns:
             ResponseStarted,
             AgentTranscript,
             AudioOutput,
-            AgentTranscript,
             AudioOutputDone,
+            AgentTranscript,
             ResponseDone,
         ]
         assert {one.response for one in events} == {None, mine}
@@ -332,8 +332,8 @@ class TestCuts:
         assert talk.hear(INTERRUPTED, INTERRUPTED) == [Interrupted(cause="provider", response=R)]
         assert talk.hear(SOUND) == [PIECE], "it is the machine that drops it"
         assert talk.hear(DONE) == [
-            words("Hello", final=True),
             AudioOutputDone(response=R, item=I),
+            words("Hello", final=True),
             ResponseDone(response=R, status="interrupted", usage=USAGE),
         ]
 
@@ -435,8 +435,10 @@ class TestCalls:
         events = means(tool_call((C, "look", {"at_once": 1}), ("fc_2", "go", {})))
         assert events == [
             STARTED,
-            ToolCall(response=R, call=C, name="look", arguments='{"at_once":1}'),
-            ToolCall(response=R, call=CallId("fc_2"), name="go", arguments="{}"),
+            ToolCall(response=R, item=ItemId(C), call=C, name="look", arguments='{"at_once":1}'),
+            ToolCall(
+                response=R, item=ItemId("fc_2"), call=CallId("fc_2"), name="go", arguments="{}"
+            ),
         ]
 
     def test_one_that_is_repeated(self) -> None:

@@ -173,7 +173,7 @@ async def test_barge_in_stops_mind_and_mouth_at_once() -> None:
         assert stage.mind.running == 1
         heard = await caller.audio(speech("stop")[: 2 * 2 * 512])
         assert kinds(heard) == ["speech_started", "response_done"]
-        assert of(wire.ResponseFinished, heard)[0].status == "cancelled"
+        assert of(wire.ResponseFinished, heard)[0].status == "interrupted"
         assert stage.mind.running == stage.mouth.running == 0
         stage.mind.gate.open()
         heard = await caller.audio(speech("stop"), silence(600))
@@ -189,7 +189,7 @@ async def test_barge_in_while_the_mouth_speaks() -> None:
         heard = await caller.audio(silence(100))
         assert stage.mouth.running == 1
         heard += await caller.audio(speech("stop")[: 2 * 2 * 512])
-        assert kinds(heard)[-2:] == ["speech_started", "response_done"]
+        assert kinds(heard)[-3:] == ["speech_started", "spoken", "response_done"]
         assert stage.mind.running == stage.mouth.running == 0
         stage.mouth.gate.open()
         assert await caller.heard() == []
@@ -277,7 +277,7 @@ async def test_barge_in_ends_the_answers_still_asked_for() -> None:
         await caller.send(wire.Typed(text="a"), wire.Create(request="a"), wire.Create(request="b"))
         heard = await caller.audio(speech("stop")[: 2 * 2 * 512])
     assert kinds(heard) == ["speech_started", "response_done", "response_created", "response_done"]
-    assert [done.status for done in of(wire.ResponseFinished, heard)] == ["cancelled"] * 2
+    assert [done.status for done in of(wire.ResponseFinished, heard)] == ["interrupted"] * 2
 
 
 async def test_text_alone_is_written() -> None:
