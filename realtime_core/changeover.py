@@ -29,7 +29,7 @@ from .lifecycle import dial, finish, greet, notice
 from .moment import Moment, arm, disarm, emit, played
 from .plan import Plan
 from .schedule import Attempt
-from .state import Dial, Hangup, Lost, Phase, Standby, State, Timer, reserved
+from .state import Dial, Hangup, Heir, Lost, Phase, Standby, State, Timer, reserved
 from .turn import running
 
 __all__ = ("cap_reached", "change_if_due", "ending", "look", "lost", "mute")
@@ -75,7 +75,7 @@ def lost(state: State, now: Moment, given: Lost) -> State:
     attempt = Attempt(state.attempts, now.at - since, given.random, opened=opened)
     delay = _delay(state, error, attempt)
     if delay is None and successor is not None:
-        return dial(_hand_over(state, now, successor), now)
+        return dial(_hand_over(state, now, _left_for(state, successor, error.what)), now)
     if delay is None:
         return finish(replace(state, ending=error), now)
     state = replace(state, attempts=state.attempts + 1, failing_since=since)
@@ -141,13 +141,20 @@ def _part(state: State, now: Moment, error: RealtimeError) -> State:
     )
 
 
-def _hand_over(state: State, now: Moment, successor: Plan) -> State:
+def _left_for(state: State, plan: Plan, why: str) -> Heir:
+    return Heir(plan.place, f"{state.plan.capabilities.provider} was left: {why}")
+
+
+def _hand_over(state: State, now: Moment, heir: Heir) -> State:
     """Let another provider take over the conversation."""
-    state = disarm(state, now, Timer.ENDING)
-    return replace(state, plan=successor, handle=None, attempts=0, moved=True)
+    state, plan = disarm(state, now, Timer.ENDING), state.plan.at(heir.place)
+    if state.phase is Phase.CONNECTING:  # each takes of what was given what it can
+        state = replace(state, history=plan.config.history)
+    plan = replace(plan, former=(*state.plan.former, state.plan.config))
+    return replace(state, plan=plan, handle=None, attempts=0, moved=heir.why)
 
 
-def _take(state: State, now: Moment, heir: Plan | None, *, stands: bool) -> State:
+def _take(state: State, now: Moment, heir: Heir | None, *, stands: bool) -> State:
     """Go on over the connection that was made beside the one that is left."""
     if heir is not None:
         state = _hand_over(state, now, heir)
@@ -170,8 +177,12 @@ def ending(state: State, now: Moment, event: SessionEnding) -> State:
     emit(state, now, event)
     able = state.plan.capabilities
     by_handle = able.resumption == "handle" and state.handle is not None
-    heir = None if by_handle or able.history else _heir(state.plan)
-    if state.phase is not Phase.OPEN or not (by_handle or able.history or heir):
+    heir = None
+    if not (by_handle or able.history):
+        heir = _heir(state, "it cannot take the conversation up again")
+        if heir is None:
+            return state
+    if state.phase is not Phase.OPEN:
         return state
     left = _UNKNOWN if event.left is None else max(0.0, event.left)
     leave_by = now.at + left - min(_MARGIN, left / 2)
@@ -185,10 +196,12 @@ def ending(state: State, now: Moment, event: SessionEnding) -> State:
     return _make_next(state, now)
 
 
-def _heir(plan: Plan) -> Plan | None:
-    """Give who can go on with the conversation where this provider does not."""
-    next = plan.successor
-    return next if next is not None and next.capabilities.history else None
+def _heir(state: State, why: str) -> Heir | None:
+    """Give who comes next that can take the conversation up."""
+    plan = state.plan if state.heir is None else state.plan.at(state.heir.place)
+    while (next := plan.successor) is not None and not next.capabilities.history:
+        plan = next
+    return None if next is None else _left_for(state, next, why)
 
 
 def _make_next(state: State, now: Moment) -> State:
@@ -200,7 +213,7 @@ def _not_made(state: State, now: Moment, error: RealtimeError) -> State:
     """Try again later to make the next connection, or with another provider, or go on without."""
     assert state.leave_by is not None  # noqa: S101 - made only where one will end
     wait = max(_AGAIN, _asked_for(error))
-    next = _heir(state.heir or state.plan)
+    next = _heir(state, error.what)
     if next is not None and (not error.retryable or now.at + wait > state.leave_by):
         return _make_next(replace(state, heir=next), now)
     if not error.retryable or now.at >= state.leave_by:

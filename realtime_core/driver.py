@@ -173,11 +173,12 @@ class Driver:
     def _dial(self, conn: int) -> None:
         assert self._tasks is not None  # noqa: S101 - dialling follows `run`
         line, state = Line(conn), self.state
-        plan = state.plan
-        if conn == state.conn:
+        heir = state.heir if conn != state.conn else None
+        plan = state.plan if heir is None else state.plan.at(heir.place)
+        if self.line is None or self.line.hanging_up:
             self.line = line
-        else:
-            self._standby, plan = line, state.heir or plan
+        else:  # also where both happened at once: hanging up the one in use comes after this
+            self._standby = line
         self._tasks.start_soon(self._guard, self._connect, line, plan)
 
     def _hang_up(self, conn: int) -> None:
@@ -305,12 +306,12 @@ class Driver:
                     async with self.provider.dial(plan) as link:
                         await self._talk(line, link)
                 except Exception as problem:  # told apart in `fault_of`
-                    error = self._fault(problem)
+                    error = self._fault(problem, line)
                 except BaseExceptionGroup as group:  # trio: something failed while being cancelled
                     failed, cancelled = uncancelled(group)
                     if cancelled is None or not isinstance(failed, Exception):
                         raise
-                    error = self._fault(failed)
+                    error = self._fault(failed, line)
                     raise cancelled from None
         finally:
             self.line = None if self.line is line else self.line
@@ -326,9 +327,11 @@ class Driver:
             )
         )
 
-    def _fault(self, problem: Exception) -> RealtimeError:
+    def _fault(self, problem: Exception, line: Line) -> RealtimeError:
+        """Read a failure; a defect ends the session, but not while it goes on without that line."""
         error = fault_of(problem)
-        return self.fail(problem) if isinstance(error, InternalFault) else error
+        ends = isinstance(error, InternalFault) and line is not self._standby
+        return self.fail(problem) if ends else error
 
     async def _talk(self, line: Line, link: Link) -> None:
         async with anyio.create_task_group() as both:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from .codec import Resume
-from .events import Connected, Disconnected, Dropped, Reconnected
+from .events import Connected, Disconnected, Dropped, Reconnected, Warning
 from .frames import Close
 from .history import fitted
 from .holding import release_hold
@@ -87,9 +87,11 @@ def connected(state: State, now: Moment, event: Connected) -> State:
         emit(state, now, _reconnected(state))
     else:
         emit(state, now, replace(event, session_id=state.session_id))
+    if state.moved:
+        emit(state, now, Warning(field="provider", why=state.moved))
     for warning in () if resumed and not state.moved else state.plan.warnings:
         emit(state, now, warning)
-    state = replace(state, gone=(), unanswered=(), left=None, moved=False)
+    state = replace(state, gone=(), unanswered=(), left=None, moved="")
     limit = state.plan.capabilities.session_seconds
     if limit is not None:
         state = arm(state, now, Timer.ENDING, limit - notice(limit))

@@ -283,7 +283,7 @@ def _heard(state: State, frame: Heard) -> State:
 
 def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, RealtimeError | None]:
     plan = state.plan
-    wish = replace(frame.config, model=frame.config.model or plan.config.model)
+    wish = plan.meant(replace(frame.config, model=frame.config.model or plan.config.model))
     agreed = negotiate(plan.capabilities, wish)
     if isinstance(agreed, Failure):
         return state, agreed.failure()
@@ -293,12 +293,15 @@ def _update(state: State, now: Moment, frame: UpdateSession) -> tuple[State, Rea
     }:
         return state, _lacks(state, "another audio format while it runs")
     config, warnings = agreed.unwrap().config, agreed.unwrap().warnings
+    updated = plan.updated(config)
+    if isinstance(updated, Failure):
+        return state, updated.failure()
     state, refused = tell(state, now, UpdateSession(config))
     if refused is not None:
         return state, refused
     for warning in warnings:
         emit(state, now, warning)
-    return replace(state, plan=plan.updated(config)), None
+    return replace(state, plan=updated.unwrap()), None
 
 
 def _lacks(state: State, words: str) -> RealtimeError:

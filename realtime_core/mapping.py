@@ -7,7 +7,7 @@ the trace are counted anew without a gap, and `Disconnected` stays the last even
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace as rewired
 from typing import TypeVar
 
@@ -73,7 +73,12 @@ def resampled(session: RealtimeSession[F], format: AudioFormat) -> RealtimeSessi
     from .resampling import Resampling  # noqa: PLC0415 - numpy only where it is needed
 
     one = Resampling(session.output_format, format)
-    made = mapped(session, frames=one.frame, events=one.event)
+
+    def events(event: RealtimeEvent) -> Iterator[RealtimeEvent]:
+        one.rate = session.output_format.rate
+        return one.event(event)
+
+    made = mapped(session, frames=one.frame, events=events)
     return rewired(made, ends=made.ends._replace(output_format=format))
 
 

@@ -25,6 +25,8 @@ Own = TypeVar("Own", bound=msgspec.Struct)
 
 OWN = ("model", "voice", "options")
 """Fields of a configuration that mean something to one provider only."""
+_FIXED = (*OWN, "history", "input_format", "output_format")
+"""Those, and what no session changes."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -40,20 +42,42 @@ class Plan(msgspec.Struct, frozen=True):
     successor: Plan | None = None
     """What was agreed with the provider that takes over when this one is lost for good."""
 
-    def updated(self, config: SessionConfig) -> Plan:
-        """Put another configuration in force; what changes in it holds for who takes over, too."""
-        return replace(self, config=config, successor=_carried(self, config))
+    former: tuple[SessionConfig, ...] = ()
+    """The configurations of providers from which this one has taken over."""
 
+    def at(self, place: int) -> Plan:
+        """Give what was agreed with one of the providers from this one on."""
+        return self if self.place == place or self.successor is None else self.successor.at(place)
 
-def _carried(plan: Plan, config: SessionConfig) -> Plan | None:
-    if plan.successor is None:
-        return None
-    changes = {
-        name: value
-        for name in SessionConfig.__struct_fields__
-        if name not in OWN and (value := getattr(config, name)) != getattr(plan.config, name)
-    }
-    return plan.successor.updated(replace(plan.successor.config, **changes))
+    def meant(self, wish: SessionConfig) -> SessionConfig:
+        """Read a wish: what it has of a provider that was left is no wish of this one."""
+        foreign = {
+            name: getattr(self.config, name)
+            for name in OWN
+            if any(getattr(wish, name) == getattr(one, name) for one in self.former)
+        }
+        return replace(wish, **foreign)
+
+    def updated(self, config: SessionConfig) -> Result[Plan, Unsupported]:
+        """Put another configuration in force; what changes holds for who takes over, too.
+
+        Refused where one of them could not hold the session then.
+        """
+        if self.successor is None:
+            return Success(replace(self, config=config))
+        changes = {
+            name: value
+            for name in SessionConfig.__struct_fields__
+            if name not in _FIXED and (value := getattr(config, name)) != getattr(self.config, name)
+        }
+        next = self.successor
+        agreed = negotiate(next.capabilities, replace(next.config, **changes))
+        if isinstance(agreed, Failure):
+            return agreed
+        made = agreed.unwrap()
+        told = replace(next, warnings=(*next.warnings, *made.warnings))
+        successor = told.updated(made.config)
+        return successor.map(lambda one: replace(self, config=config, successor=one))
 
 
 def negotiate(capabilities: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:

@@ -53,9 +53,14 @@ class Resampling:
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
         Conversion(source, target).start()  # refuses what cannot be made, and makes the filter
         self._target = target
-        self._usual = _Length(source.rate)
+        self.rate = source.rate
+        """Of what the session speaks now: another provider may take over."""
         self._running: dict[ItemId | None, _Running] = {}
         self._lengths: dict[ItemId | None, _Length] = {}
+
+    @property
+    def _usual(self) -> _Length:
+        return _Length(self.rate)
 
     def frame(self, frame: Frame) -> tuple[Frame]:
         """Tell a sink's position in the provider's samples."""

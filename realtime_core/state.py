@@ -31,6 +31,7 @@ __all__ = (
     "Entered",
     "Fence",
     "Hangup",
+    "Heir",
     "Holding",
     "Input",
     "Left",
@@ -97,6 +98,13 @@ class Standby(Enum):
     FAILED = "failed"
 
 
+class Heir(msgspec.Struct, frozen=True):
+    """A provider that takes over."""
+
+    place: int
+    why: str
+
+
 class Holding(msgspec.Struct, frozen=True):
     """An answer that is held: somebody may have begun to speak."""
 
@@ -153,12 +161,12 @@ class State(msgspec.Struct, frozen=True):
     opened_at: float = 0.0
     """When the provider acknowledged the connection."""
     standby: Standby | None = None
-    heir: Plan | None = None
-    """What was agreed with the provider of the next connection, where it is another one."""
+    heir: Heir | None = None
+    """Who the next connection is made to, where it is another provider."""
     leave_by: float | None = None
     """When a connection that will end is left at the latest."""
-    moved: bool = False
-    """Another provider has taken over since a connection was last acknowledged."""
+    moved: str = ""
+    """Why another provider has taken over since a connection was last acknowledged."""
     resumed: Literal["handle", "history"] = "history"
     """By what the connection took up the conversation."""
     gone: tuple[str, ...] = ()

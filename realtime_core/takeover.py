@@ -35,7 +35,7 @@ def failover(
 
     `SessionConfig.retry` says for how long a provider is tried before it is given up. A first
     connection that cannot be made goes to the next one, too. `Reconnected.provider` names who has
-    taken over, `Reconnected.lost` what it does not know.
+    taken over, `Reconnected.lost` what it does not know, and a `Warning` about `provider` why.
 
     Every provider is asked for the same session, so each has to offer what it needs, or it is
     refused as `Unsupported` before anything is dialled. Model, voice and options are those of the
@@ -43,7 +43,8 @@ def failover(
     configuration leaves as the primary's defaults have it. Answers come in the format of who
     speaks, as each `AudioOutput` tells: `resampled(session, format)` makes it one.
     """
-    providers = tuple(provided(one, {}) for one in (primary, secondary, *others))
+    given = (provided(one, {}) for one in (primary, secondary, *others))
+    providers = tuple(member for one in given for member in _members(one))
     first = providers[0]
     return Provider(
         f"failover:{','.join(one.name for one in providers)}",
@@ -69,6 +70,10 @@ def failover_named(model: str = "") -> Provider[Frame]:
             )
         )
     return failover(*names)
+
+
+def _members(provider: Provider[Any]) -> _Providers:
+    return provider.codec.providers if isinstance(provider.codec, _Codec) else (provider,)
 
 
 def _dial(providers: _Providers, plan: Plan) -> AbstractAsyncContextManager[Link]:
@@ -112,6 +117,7 @@ class _Codec:
     """Speaks as the provider does that the plan was agreed with."""
 
     def __init__(self, providers: _Providers) -> None:
+        self.providers = providers
         self._codecs = tuple(one.codec for one in providers)
 
     def greet(self, plan: Plan, resume: Resume | None) -> Coded[_Said]:

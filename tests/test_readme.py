@@ -35,6 +35,7 @@ from realtime_core.provider import GROUP
 from realtime_core.testing import run
 from realtime_core.testing.scripted import Peer, scripted
 from tests.core.short import C1, R1, R2, SECOND, call, done, sound, started, words
+from tests.parity.matrix import matrix
 from tests.stand_in import stand_in
 from tests.tree import laws, providers, tree
 
@@ -253,6 +254,12 @@ def test_the_table_of_providers_is_true() -> None:
     shown = re.search(r"^<!-- providers.*-->\n((?:\|.*\|\n)+)", section("Providers"), re.MULTILINE)
     assert shown is not None
     assert shown[1].strip() == providers(), "print it with: python -m tests.tree providers"
+
+
+def test_the_matrix_of_parity_is_true() -> None:
+    shown = re.search(r"^<!-- parity.*-->\n((?:\|.*\|\n)+)", section("Providers"), re.MULTILINE)
+    assert shown is not None
+    assert shown[1].strip() == matrix(), "print it with: python -m tests.parity"
 
 
 def test_the_table_of_laws_is_true() -> None:

@@ -188,8 +188,9 @@ def _named(session: Any) -> str:  # noqa: ANN401 - botocore has no types
     """Give the address that the profile names for the service, or for all of them."""
     scoped = session.get_scoped_config()
     services = session.full_config.get("services", {}).get(scoped.get("services"), {})
-    own = services.get("bedrock_runtime", {})
-    return own.get("endpoint_url") or scoped.get("endpoint_url") or ""
+    own = services.get("bedrock_runtime")
+    named = own.get("endpoint_url") if hasattr(own, "get") else ""
+    return named or scoped.get("endpoint_url") or ""
 
 
 def _sealed(frozen: _Frozen | None) -> Credentials | None:

@@ -106,7 +106,7 @@ class Conversation:
 
     async def speak(self, sound: Sound) -> None:
         """Speak into the open microphone, behind what is being spoken."""
-        form = self._session.input_format
+        form = self._feed.format
         self._feed.speak(await to_thread.run_sync(convert, sound.pcm, sound.format, form))
 
     async def talk_over(self, sound: Sound, after: float) -> None:

@@ -33,8 +33,9 @@ class Feed:
     def __init__(self, session: RealtimeSession[Any], pace: float) -> None:
         self._session = session
         self._pace = pace
-        self._format = session.input_format
-        self._step = self._format.sample_size * (self._format.rate * _CHUNK_MS // 1000)
+        self.format = session.input_format
+        """What is spoken, also to another provider that takes over."""
+        self._step = self.format.sample_size * (self.format.rate * _CHUNK_MS // 1000)
         self._pcm = b""
         self._at = 0
         self._known = 0.0
@@ -53,7 +54,7 @@ class Feed:
         return max(0.0, self._known - anyio.current_time())
 
     def speak(self, pcm: bytes) -> None:
-        """Speak this behind what is being spoken: samples in the session's input format."""
+        """Speak this behind what is being spoken: samples in the feed's format."""
         if self._over:
             return
         if not self._pace:
@@ -82,7 +83,7 @@ class Feed:
         frame = _CHUNK_MS / 1000 / self._pace
         due = anyio.current_time()
         while True:
-            await self._session.send(Audio(self._next(), self._format))
+            await self._session.send(Audio(self._next(), self.format))
             due += frame
             now = anyio.current_time()
             if now - due > _LATE:
@@ -93,7 +94,7 @@ class Feed:
         while True:
             while not self.busy:
                 await self._filled.wait()
-            await self._session.send(Audio(self._next(), self._format))
+            await self._session.send(Audio(self._next(), self.format))
             await anyio.lowlevel.checkpoint()
 
     def _next(self) -> bytes:

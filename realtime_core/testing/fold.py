@@ -145,9 +145,9 @@ class Fold:
                 self.due[effect.timer] = effect.at
             case Disarm():
                 self.due.pop(effect.timer, None)
-            case Dial() if effect.conn == self.state.conn:
+            case Dial() if self.dialled is None and self.stands is None:
                 self.dialled = effect.conn
-            case Dial():
+            case Dial():  # also where both happened at once: hanging up comes after this
                 self.beside = effect.conn
             case Hangup() if self.state.phase is not Phase.CLOSING:
                 self.dialled, self.stands = self.beside, self.ready

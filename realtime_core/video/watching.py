@@ -84,7 +84,7 @@ async def watch(
 
     When it is cancelled or fails, a picture that still waits in the session is taken back, and the
     source is given back before this returns. Raises `RealtimeException` where the provider takes no
-    pictures, or the source has none.
+    pictures, or the source has none; it ends where one takes over that takes none.
     """
     if not session.capabilities.images:
         raise RealtimeException(_takes_none(session.capabilities.provider))
@@ -123,7 +123,7 @@ class _Watching:
     async def run(self, shots: AsyncIterator[Shot]) -> None:
         due = anyio.current_time()
         try:
-            while True:
+            while self._session.capabilities.images:  # another provider may have taken over
                 await anyio.sleep_until(due)
                 due = max(due, anyio.current_time())
                 shot = await anext(shots)
@@ -141,7 +141,7 @@ class _Watching:
         offer, known = self._sampler().offer, replace(self._state, due=at)
         self._state, frame = await to_thread.run_sync(offer, known, Video(shot.image), at)
         await checkpoint_if_cancelled()
-        if frame is not None:
+        if frame is not None and self._session.capabilities.images:
             self._session.send_nowait(frame)
         self._count(shot, sent=frame is not None)
 

@@ -11,8 +11,10 @@ from types import MappingProxyType
 import anyio
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from realtime_core import (
+    PCM_16K,
     PCM_24K,
     AgentTranscript,
     Audio,
@@ -50,6 +52,7 @@ from realtime_core import (
     Unavailable,
     UserTranscript,
     Warning,
+    failover,
     open_session,
 )
 from realtime_core.cli.captions import Captions, Line, caption
@@ -389,6 +392,38 @@ def test_the_feed_is_an_open_microphone_on_an_absolute_schedule(anyio_backend: s
     start = frames[0][0]
     for number, (at, _) in enumerate(frames):
         assert at - start == pytest.approx(number * 0.02, abs=0.001)
+
+
+def test_the_feed_speaks_as_fast_to_whoever_takes_over(anyio_backend: str) -> None:
+    heard = list[Audio]()
+
+    async def first(peer: Peer) -> None:
+        await anyio.sleep(0.5)
+        raise RealtimeException(Unavailable(what="The cable was pulled."))
+
+    async def second(peer: Peer) -> None:
+        while True:
+            frame = await peer.until(Audio)
+            assert isinstance(frame, Audio)
+            heard.append(frame)
+
+    async def program() -> None:
+        low = replace(SCRIPTED, audio_in=(PCM_16K,))
+        async with open_session(failover(scripted(first), scripted(second, low))) as session:
+            feed = Feed(session, 1.0)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(feed.run)
+                await anyio.sleep(1.0)
+                assert session.input_format == PCM_16K
+                feed.speak(b"\x10\x10" * feed.format.rate)
+                await feed.spoken()
+                await anyio.sleep(0.1)
+                tasks.cancel_scope.cancel()
+
+    run(program, backend=anyio_backend)
+    pcm = b"".join(frame.pcm for frame in heard)
+    assert {frame.format for frame in heard} == {PCM_16K}
+    assert sum(map(bool, memoryview(pcm).cast("h"))) == pytest.approx(16_000, abs=100)
 
 
 def test_the_feed_ends_with_its_session(anyio_backend: str) -> None:

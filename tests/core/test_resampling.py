@@ -197,6 +197,13 @@ def test_words_are_where_they_are_spoken() -> None:
     assert spans == [None, (1_600, 3_200), (3_200, None)]
 
 
+def test_words_of_who_speaks_at_another_rate_are_where_they_are_spoken() -> None:
+    one = Resampling(PCM_16K, AudioFormat(rate=8_000))
+    one.rate = 24_000
+    (event,) = made(one, words("Hi", span=(24_000, 48_000)))
+    assert getattr(event, "span", ()) == (8_000, 16_000)
+
+
 def test_an_estimate_never_passes_what_was_given_out() -> None:
     """The estimate is of what the provider sent; some of that is still held back."""
     one = Resampling(PCM_24K, PCM_16K)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -19,8 +20,10 @@ from realtime_core import (
     CommitAudio,
     Connected,
     Disconnected,
+    Error,
     InternalFault,
     InvalidRequest,
+    Link,
     Message,
     Provider,
     RateLimited,
@@ -136,6 +139,15 @@ def test_each_may_hear_and_speak_in_a_format_of_its_own() -> None:
     assert (plan.output_format, plan.successor.output_format) == (PCM_24K, PCM_16K)
 
 
+def test_several_in_one_are_several_of_all() -> None:
+    inner = failover(named("b"), named("c"))
+    made = failover(named("a"), inner)
+    assert made.name == "failover:a,b,c"
+    plan = made.agree(made.capabilities, SessionConfig()).unwrap()
+    assert [plan.at(place).capabilities.provider for place in (0, 1, 2)] == ["a", "b", "c"]
+    assert plan.at(2).successor is None
+
+
 # --- by name ----------------------------------------------------------------------------------
 
 
@@ -230,8 +242,9 @@ def test_what_the_next_one_lacks_is_told_with_it() -> None:
     session = moving(second=replace(HISTORY, user_transcripts=False))
     session.lose(LOST)
     welcome(session)
-    reconnected, warning = taken(session)
+    reconnected, why, warning = taken(session)
     assert isinstance(reconnected, Reconnected)
+    assert why == replace(why, field="provider", why="first was left: The cable was pulled.")
     assert isinstance(warning, Warning)
     assert "second does not write down" in warning.why
 
@@ -245,7 +258,7 @@ def test_an_answer_in_progress_is_cut_and_the_next_ones_limit_holds() -> None:
     assert Timer.ENDING not in session.state.due
     assert names(taken(session)) == ["Interrupted", "ResponseDone"]
     welcome(session)
-    assert names(taken(session)) == ["Reconnected"]
+    assert names(taken(session)) == ["Reconnected", "Warning"]
     session.wait(1_000.0)
     assert session.state.phase is Phase.OPEN
 
@@ -352,6 +365,60 @@ def test_a_loss_takes_the_one_that_is_made_beside() -> None:
     assert Dial(2) in session.steps[-1].effects
 
 
+def test_who_remembers_is_asked_over_one_that_does_not() -> None:
+    blind = replace(HISTORY, history=False)
+    providers = named("first", able=blind), named("second", able=blind), named("third")
+    session = Fold(failover(*providers).codec, agreed(*providers))
+    welcome(session)
+    say(session, SessionEnding(left=60.0))
+    session.link()
+    assert place(session) == 2
+
+
+def test_a_defect_at_the_next_one_is_no_end_of_this_one(anyio_backend: str) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say(SessionEnding(left=20.0))
+        await peer.drain()
+
+    @asynccontextmanager
+    async def broken(plan: Plan) -> AsyncGenerator[Link]:
+        raise LookupError("no such entry in the vault")
+        yield
+
+    async def program() -> Reconnected:
+        blind = replace(HISTORY, history=False)
+        second = replace(named("second"), dial=broken)
+        async with open_session(
+            failover(named("first", first, blind), second, named("third"))
+        ) as s:
+            async for event in s.events():
+                if isinstance(event, Reconnected):
+                    return event
+        raise AssertionError("it ended")
+
+    assert run(program, backend=anyio_backend).provider == "third"
+
+
+def test_one_that_ends_and_fails_in_one_read_is_hung_up(anyio_backend: str) -> None:
+    ended = list[float]()
+
+    async def first(peer: Peer) -> None:
+        if peer.conn == 0:
+            await peer.say(SessionEnding(left=60.0), Error(error=LOST, recoverable=False))
+        try:
+            await peer.drain()
+        finally:
+            ended.append(anyio.current_time())
+
+    async def program() -> None:
+        async with open_session(failover(named("first", first), named("second"))) as session:
+            await until(session.events(), lambda event: isinstance(event, Reconnected))
+            await anyio.sleep(5.0)
+            assert ended == [pytest.approx(0.0)]
+
+    run(program, backend=anyio_backend)
+
+
 # --- what goes along --------------------------------------------------------------------------
 
 
@@ -364,6 +431,79 @@ def test_a_changed_configuration_holds_for_who_takes_over() -> None:
     (greeting,) = of(Greeting, sent(session))
     told = greeting.config
     assert (told.instructions, told.voice, told.model) == ("Sing.", "", "")
+
+
+def test_one_that_stands_by_is_told_of_a_changed_configuration() -> None:
+    session = moving(replace(HISTORY, history=False))
+    say(session, SessionEnding(left=20.0))
+    wish = replace(session.state.plan.config, instructions="Sing.")
+    assert session.push(UpdateSession(wish)) is None
+    sent(session)
+    session.link()
+    (greeting,) = of(Greeting, sent(session))
+    assert (place(session), greeting.config.instructions) == (1, "Sing.")
+
+
+def test_what_was_meant_for_one_that_was_left_is_no_wish_of_the_next() -> None:
+    first = named("first", model="one", voice="ann", options={"x": 1})
+    second = named("second", model="two", voice="joe")
+    session = Fold(failover(first, second).codec, agreed(first, second))
+    welcome(session)
+    mine = session.state.plan.config
+    session.lose(LOST)
+    welcome(session)
+    assert session.push(UpdateSession(replace(mine, instructions="Sing."))) is None
+    config = session.state.plan.config
+    assert (config.model, config.voice, config.options) == ("two", "joe", {})
+    assert config.instructions == "Sing."
+    assert session.push(UpdateSession(replace(config, voice="jim"))) is None
+    assert session.state.plan.config.voice == "jim"
+
+
+def test_a_change_that_one_of_them_could_not_make_is_refused() -> None:
+    session = moving(second=replace(HISTORY, text_out=False))
+    wish = replace(session.state.plan.config, modalities=("text",))
+    refusal = session.push(UpdateSession(wish))
+    assert isinstance(refusal, Unsupported)
+    assert "'second' does not offer answers in text alone" in refusal.what
+    assert session.state.plan.config.modalities == ("audio",)
+    assert not of(UpdateSession, sent(session))
+
+
+def test_what_the_next_one_lacks_of_a_change_is_told_when_it_takes_over() -> None:
+    session = moving(second=replace(HISTORY, user_transcripts=False), transcribe_user=False)
+    wish = replace(session.state.plan.config, transcribe_user=True)
+    assert session.push(UpdateSession(wish)) is None
+    session.lose(LOST)
+    welcome(session)
+    warnings = of(Warning, taken(session))
+    assert [warning.field for warning in warnings] == ["provider", "transcribe_user"]
+
+
+def test_formats_are_each_ones_own_for_ever() -> None:
+    low = replace(HISTORY, audio_in=(PCM_16K,), audio_out=(PCM_16K,))
+    session = moving(second=low)
+    wish = replace(session.state.plan.config, input_format=PCM_24K, instructions="Sing.")
+    assert session.push(UpdateSession(wish)) is None
+    session.lose(LOST)
+    welcome(session)
+    config = session.state.plan.config
+    assert (session.state.plan.input_format, config.input_format) == (PCM_16K, None)
+    assert session.push(UpdateSession(replace(config, instructions="Hum."))) is None
+
+
+def test_a_first_connection_to_the_next_one_takes_the_whole_history() -> None:
+    first, second = named("first", able=replace(HISTORY, history=False)), named("second")
+    said = (Message("user", "I am Ann."), Message("assistant", "Hello, Ann."))
+    session = Fold(failover(first, second).codec, agreed(first, second, history=said))
+    session.lose(REFUSED)
+    welcome(session)
+    (greeting,) = of(Greeting, sent(session))
+    assert (greeting.history, session.state.conversation) == (2, said)
+    connected, why = taken(session)
+    assert isinstance(connected, Connected)
+    assert isinstance(why, Warning)
+    assert (why.field, why.why) == ("provider", "first was left: The key was withdrawn.")
 
 
 class Leaving(ScriptedCodec):

@@ -1034,8 +1034,8 @@ _TAKEOVER = (
     Mutant(
         "the handle of one provider is shown to the next",
         "changeover.py",
-        "plan=successor, handle=None, attempts=0",
-        "plan=successor, attempts=0",
+        "plan=plan, handle=None, attempts=0",
+        "plan=plan, attempts=0",
         _F_FAILOVER + "HandsOver",
         "51b",
     ),

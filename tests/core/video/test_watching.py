@@ -20,6 +20,7 @@ from realtime_core import (
     Unsupported,
     UpdateSession,
     Video,
+    failover,
     mapping,
     open_session,
 )
@@ -232,6 +233,28 @@ def test_a_provider_without_pictures_says_so_before_anything_is_opened(anyio_bac
     assert refused.value.error.field == "images"
     assert refused.value.error.fix
     assert scene.limits is None
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.7])
+def test_where_a_provider_without_pictures_takes_over_it_ends(
+    anyio_backend: str, takes: float
+) -> None:
+    far, scene = Far(), Scene(*range(20), takes=takes)
+
+    async def first(peer: Peer) -> None:
+        with anyio.move_on_after(2.2):
+            await far.script(peer)
+        raise RealtimeException(Unavailable(what="The cable was pulled."))
+
+    async def program() -> Watched:
+        blind = scripted(Far().script, replace(SCRIPTED, images=False))
+        both = failover(scripted(first), blind)
+        async with open_session(both, SessionConfig(fps=1.0)) as session:
+            return await watch(session, scene)
+
+    counts = run(program, backend=anyio_backend)
+    assert 0 < counts.sent <= len(far.seen) + 1
+    assert not scene.open_now
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])

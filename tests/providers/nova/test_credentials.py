@@ -186,11 +186,15 @@ async def test_files_and_profiles(home: Path, env: Callable[..., None]) -> None:
         "[profile third]\nsource_profile = other\nservices = mine\nregion = eu-west-3\n"
         "aws_access_key_id = A3\naws_secret_access_key = file-secret\n"
         "[services mine]\nbedrock_runtime =\n  endpoint_url = http://mine:1\n"
+        "[profile odd]\nsource_profile = other\nservices = odd\nregion = eu-west-3\n"
+        "aws_access_key_id = A4\naws_secret_access_key = file-secret\n"
+        "[services odd]\nbedrock_runtime = http://odd:1\n"
     )
     for name, key, region, url in (
         (None, "A1", "eu-west-1", "https://bedrock-runtime.eu-west-1.amazonaws.com"),
         ("other", "A2", "eu-west-2", "http://all:1"),
         ("third", "A3", "eu-west-3", "http://mine:1"),
+        ("odd", "A4", "eu-west-3", "https://bedrock-runtime.eu-west-3.amazonaws.com"),
     ):
         door = await found(Profile(name), region=None)
         assert (door.credentials.access_key.reveal(), door.region, door.url) == (key, region, url)
