@@ -408,6 +408,9 @@ async def test_a_conversation_is_taken_up_again(contexts: Contexts) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::google.genai.errors.ExperimentalWarning")
+@pytest.mark.filterwarnings(  # where aiohttp is installed, the vendor's client makes a class of its
+    "ignore:Inheritance class AiohttpClientSession:DeprecationWarning"
+)
 async def test_a_token_for_a_browser(contexts: Contexts) -> None:
     async def script(peer: Peer) -> None:
         greeting = peer.sent[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_local.turns import (
@@ -112,6 +112,7 @@ def test_turns_do_not_overlap_and_lie_in_what_was_heard(
 
 
 @given(FRAMES)
+@example([("speech", 2), ("silence", 6), ("over", 0)])
 def test_a_turn_ends_by_silence_neither_early_nor_late(steps: list[tuple[str, int]]) -> None:
     turn, over = Turn(), False
     for what, number in steps:
@@ -122,7 +123,7 @@ def test_a_turn_ends_by_silence_neither_early_nor_late(steps: list[tuple[str, in
                 continue
             else:
                 turn, told = judge(turn, RULES, turn.pause, what == "over")
-                over = turn.over
+                over = turn.over or any(isinstance(decision, Ended) for decision in told)
             for decision in told:
                 if isinstance(decision, Resumed | Began | Paused):
                     over = False
