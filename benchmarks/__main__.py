@@ -12,6 +12,8 @@ ALL = (
     "video",
     "openai",
     "gemini",
+    "nova",
+    "qwen",
     "local_voice",
     "ears_wer",
     "minds",

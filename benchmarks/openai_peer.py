@@ -1,8 +1,9 @@
 """The far end of `benchmarks.openai`, in a process of its own: a bare server of the GA protocol.
 
 The model's name says what it does: `flood-MS-COUNT` and `pace-MS-COUNT` answer each
-`response.create` with so many pieces of sound, at once or in real time; others only listen. Prints
-its port.
+`response.create` with so many pieces of sound, at once or in real time; others only listen. Given a
+name, it calls pieces of sound by that: others of the family have names of their own. Prints its
+port.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import json
 import logging
 import struct
+import sys
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import ServerConnection, serve
 
 _BYTES_A_MS = 48
+_DELTA = sys.argv[1] if len(sys.argv) > 1 else "response.output_audio.delta"
 
 
 def _wire(type: str, **fields: Any) -> str:  # noqa: ANN401 - whatever JSON holds
@@ -34,7 +37,7 @@ def _sound(response: str, ms: int) -> str:
     """A piece whose first eight bytes say when it was sent."""
     pcm = struct.pack("<d", time.monotonic()) + bytes(ms * _BYTES_A_MS - 8)
     fields = _of(response, delta=base64.b64encode(pcm).decode())
-    return _wire("response.output_audio.delta", **fields)
+    return _wire(_DELTA, **fields)
 
 
 async def _answer(peer: ServerConnection, response: str, task: list[str], wish: Any) -> None:  # noqa: ANN401

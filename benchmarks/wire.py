@@ -1,4 +1,4 @@
-"""What a session costs over a real WebSocket: against no library at all, and another client.
+"""What a session costs over a real socket: against no library at all, and another client.
 
 The far end is a process of its own. CPU is this process's; figures compare within one run.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import resource
 import ssl
 import statistics
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+import tracemalloc
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -46,6 +47,8 @@ __all__ = (
     "Far",
     "Session",
     "Tongue",
+    "bare_in",
+    "bare_out",
     "compared",
     "connecting",
     "latency",
@@ -82,19 +85,15 @@ class Tongue(NamedTuple):
     read: Callable[[bytes], bytes | None]
     """Reads a message: its sound, if any; None where it ends what was asked for."""
     input: AudioFormat = PCM_24K
+    asked: Frame = CreateResponse()
+    """What asks for an answer in a session of the library."""
+    ended: Frame = CommitAudio()
+    """What says there that no more sound follows, and has something of the user told."""
 
     @property
     def silence(self) -> bytes:
         """20 ms of it."""
         return bytes(self.input.rate // 50 * 2)
-
-
-class Far(NamedTuple):
-    """Where the far end is."""
-
-    tongue: Tongue
-    port: int
-    ssl: ssl.SSLContext | None = None
 
 
 @contextmanager
@@ -109,37 +108,67 @@ def peer(module: str, *arguments: str) -> Iterator[int]:
             process.terminate()
 
 
-class Bare:
-    """No library: the sans-I/O protocol over a socket, one read a batch."""
+class Bare(ABC):
+    """No library: a protocol over a socket, one read a batch."""
 
     def __init__(self, far: Far, model: str) -> None:
-        self._far = far
-        self._model = model
-        url = far.tongue.url(far.port, model)
-        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self.far = far
+        self.model = model
 
     async def open(self) -> None:
-        host = "127.0.0.1"
         self._reader, self._writer = await asyncio.open_connection(
-            host, self._far.port, limit=2**22, ssl=self._far.ssl
+            "127.0.0.1", self.far.port, limit=2**22, ssl=self.far.ssl
         )
+        await self.begin()
+        self.send(self.far.tongue.hello(self.model))
+        while not any(self.far.tongue.welcome in wire for wire in await self.read()):
+            pass
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Say what comes before the first message."""
+
+    @abstractmethod
+    def send(self, data: bytes) -> None:
+        """Send a message."""
+
+    @abstractmethod
+    def heard(self, data: bytes) -> list[bytes]:
+        """Give the messages that these bytes complete."""
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def read(self) -> list[bytes]:
+        data = await self._reader.read(65_536)
+        assert data, "the far end hung up"
+        return self.heard(data)
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+class WebSocket(Bare):
+    """The sans-I/O protocol of `websockets`."""
+
+    async def begin(self) -> None:
+        url = self.far.tongue.url(self.far.port, self.model)
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._protocol.send_request(self._protocol.connect())
         self._flush()
         await self.read()
-        self.send(self._far.tongue.hello(self._model))
-        while not any(self._far.tongue.welcome in wire for wire in await self.read()):
-            pass
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
-            self._writer.write(data)
+            self.write(data)
 
     def send(self, data: bytes) -> None:
         self._protocol.send_text(data)
         self._flush()
 
-    async def read(self) -> list[bytes]:
-        self._protocol.receive_data(await self._reader.read(65_536))
+    def heard(self, data: bytes) -> list[bytes]:
+        self._protocol.receive_data(data)
         events = self._protocol.events_received()
         return [
             bytes(event.data)
@@ -147,14 +176,19 @@ class Bare:
             if isinstance(event, Piece) and event.opcode in {Opcode.TEXT, Opcode.BINARY}
         ]
 
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
+
+class Far(NamedTuple):
+    """Where the far end is, and how it is spoken to without a library."""
+
+    tongue: Tongue
+    port: int
+    ssl: ssl.SSLContext | None = None
+    bare: type[Bare] = WebSocket
 
 
 @asynccontextmanager
 async def _bare(far: Far, model: str) -> AsyncGenerator[Bare]:
-    bare = Bare(far, model)
+    bare = far.bare(far, model)
     await bare.open()
     yield bare
     await bare.close()
@@ -163,7 +197,7 @@ async def _bare(far: Far, model: str) -> AsyncGenerator[Bare]:
 # --- sound that comes, and sound that goes ----------------------------------------------------
 
 
-async def _bare_out(far: Far, model: str, times: int) -> float:
+async def bare_out(far: Far, model: str, times: int) -> float:
     read = far.tongue.read
     async with _bare(far, model) as bare:
         start = 0.0
@@ -183,12 +217,12 @@ async def _bare_out(far: Far, model: str, times: int) -> float:
         return time.process_time() - start
 
 
-async def _bare_in(far: Far, frames: int) -> float:
-    write, silence = far.tongue.frame, far.tongue.silence
+async def bare_in(far: Far, sound: bytes, frames: int) -> float:
+    write = far.tongue.frame
     async with _bare(far, "sink") as bare:
         start = time.process_time()
         for number in range(frames):
-            bare.send(write(silence))
+            bare.send(write(sound))
             if number % 16 == 0:
                 await asyncio.sleep(0)
         bare.send(far.tongue.end)
@@ -197,13 +231,13 @@ async def _bare_in(far: Far, frames: int) -> float:
         return time.process_time() - start
 
 
-async def _ours_out(connect: Session, model: str, times: int) -> float:
+async def _ours_out(connect: Session, asked: Frame, model: str, times: int) -> float:
     async with connect(model) as session:
         events, start = session.events(), 0.0
         for answer in range(times + 1):
             if answer == 1:
                 start = time.process_time()
-            session.send_nowait(CreateResponse())
+            session.send_nowait(asked)
             heard = 0
             async for event in events:
                 if isinstance(event, AudioOutput):
@@ -214,12 +248,12 @@ async def _ours_out(connect: Session, model: str, times: int) -> float:
         return time.process_time() - start
 
 
-async def _ours_in(connect: Session, tongue: Tongue, frames: int) -> float:
+async def _ours_in(connect: Session, tongue: Tongue, sound: bytes, frames: int) -> float:
     async with connect("sink") as session:
         start = time.process_time()
         for _ in range(frames):
-            await session.send(Audio(tongue.silence, tongue.input))
-        session.send_nowait(CommitAudio())
+            await session.send(Audio(sound, tongue.input))
+        session.send_nowait(tongue.ended)
         async for event in session.events():
             if isinstance(event, UserTranscript):
                 break
@@ -227,7 +261,7 @@ async def _ours_in(connect: Session, tongue: Tongue, frames: int) -> float:
 
 
 def compared(
-    what: str, count: int, clients: dict[str, Callable[[], float]], targets: dict[str, str]
+    what: str, count: int, clients: Mapping[str, Callable[[], float]], targets: dict[str, str]
 ) -> list[Row]:
     """Run all clients in turn, round by round; the first is the floor."""
     spent: dict[str, list[float]] = {name: [] for name in clients}
@@ -249,16 +283,16 @@ def compared(
 
 
 def received(
-    far: Far, connect: Session, others: dict[str, Callable[[str, int], float]]
+    far: Far, connect: Session, others: Mapping[str, Callable[[str, int], float]]
 ) -> list[Row]:
     """Compare what a message with sound costs; `others` are given a model and a number of times."""
-    rows: list[Row] = []
+    rows, asked = list[Row](), far.tongue.asked
     for ms in (100, 20):
         model, times = f"flood-{ms}-{MANY}", 2
         clients: dict[str, Callable[[], float]] = {
-            "no library": lambda: asyncio.run(_bare_out(far, model, times)),  # noqa: B023
-            "asyncio": partial(anyio.run, _ours_out, connect, model, times),
-            "trio": partial(anyio.run, _ours_out, connect, model, times, backend="trio"),
+            "no library": lambda: asyncio.run(bare_out(far, model, times)),  # noqa: B023
+            "asyncio": partial(anyio.run, _ours_out, connect, asked, model, times),
+            "trio": partial(anyio.run, _ours_out, connect, asked, model, times, backend="trio"),
             **{name: partial(run, model, times) for name, run in others.items()},
         }
         targets = {"asyncio": "<= 1.15 x", "trio": "<= 1.6 x"}
@@ -266,15 +300,18 @@ def received(
     return rows
 
 
-def sent(far: Far, connect: Session, others: dict[str, Callable[[int], float]]) -> list[Row]:
-    """Compare what sending 20 ms costs; `others` are given a number of frames."""
+def sent(
+    far: Far, connect: Session, others: Mapping[str, Callable[[int], float]], ms: int = 20
+) -> list[Row]:
+    """Compare what sending a frame costs; `others` are given a number of frames."""
+    tongue, sound = far.tongue, far.tongue.silence * (ms // 20)
     return compared(
-        "CPU of a sent frame of 20 ms",
+        f"CPU of a sent frame of {ms} ms",
         MANY,
         {
-            "no library": lambda: asyncio.run(_bare_in(far, MANY)),
-            "asyncio": partial(anyio.run, _ours_in, connect, far.tongue, MANY),
-            "trio": partial(anyio.run, _ours_in, connect, far.tongue, MANY, backend="trio"),
+            "no library": lambda: asyncio.run(bare_in(far, sound, MANY)),
+            "asyncio": partial(anyio.run, _ours_in, connect, tongue, sound, MANY),
+            "trio": partial(anyio.run, _ours_in, connect, tongue, sound, MANY, backend="trio"),
             **{name: partial(run, MANY) for name, run in others.items()},
         },
         {"asyncio": "<= 1.15 x"},
@@ -285,18 +322,35 @@ def sent(far: Far, connect: Session, others: dict[str, Callable[[int], float]]) 
 
 
 class _Together:
-    """Lets talks begin once all are connected, each at its own place in a tenth of a second."""
+    """Lets talks begin once all are connected, and end once all are over.
+
+    Each begins at its own place in a tenth of a second; what connecting and closing cost the others
+    is not measured here.
+    """
 
     def __init__(self, count: int) -> None:
-        self._count = self._left = count
-        self._all = anyio.Event()
+        self._count = count
+        self._connected, self._over = _Gate(count), _Gate(count)
 
     async def turn(self, number: int) -> None:
+        await self._connected.all()
+        await anyio.sleep(0.1 * number / self._count)
+
+    async def end(self) -> None:
+        await self._over.all()
+
+
+class _Gate:
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._open = anyio.Event()
+
+    async def all(self) -> None:
+        """Wait until so many wait here."""
         self._left -= 1
         if not self._left:
-            self._all.set()
-        await self._all.wait()
-        await anyio.sleep(0.1 * number / self._count)
+            self._open.set()
+        await self._open.wait()
 
 
 def _age(pcm: bytes) -> float:
@@ -306,11 +360,11 @@ def _age(pcm: bytes) -> float:
 
 async def _bare_late(far: Far, count: int) -> list[float]:
     late: list[float] = []
-    begin = _Together(count)
+    together = _Together(count)
 
     async def one(number: int) -> None:
         async with _bare(far, "pace-100-30") as bare:
-            await begin.turn(number)
+            await together.turn(number)
             bare.send(far.tongue.ask)
             over = False
             while not over:
@@ -319,6 +373,7 @@ async def _bare_late(far: Far, count: int) -> list[float]:
                     over = over or pcm is None
                     if pcm:
                         late.append(_age(pcm))
+            await together.end()
 
     async with anyio.create_task_group() as tasks:
         for number in range(count):
@@ -326,19 +381,20 @@ async def _bare_late(far: Far, count: int) -> list[float]:
     return late
 
 
-async def _ours_late(connect: Session, count: int) -> list[float]:
+async def _ours_late(connect: Session, asked: Frame, count: int) -> list[float]:
     late: list[float] = []
-    begin = _Together(count)
+    together = _Together(count)
 
     async def one(number: int) -> None:
         async with connect("pace-100-30") as session:
-            await begin.turn(number)
-            session.send_nowait(CreateResponse())
+            await together.turn(number)
+            session.send_nowait(asked)
             async for event in session.events():
                 if isinstance(event, AudioOutput):
                     late.append(_age(event.pcm))
                 elif isinstance(event, ResponseDone):
-                    return
+                    break
+            await together.end()
 
     async with anyio.create_task_group() as tasks:
         for number in range(count):
@@ -352,7 +408,8 @@ def latency(far: Far, connect: Session) -> list[Row]:
     gc.freeze()  # collecting what the vendor's package holds takes longer than a message
     rows: list[Row] = []
     for count in (1, 50, 100):
-        floor, ours = anyio.run(_bare_late, far, count), anyio.run(_ours_late, connect, count)
+        floor = anyio.run(_bare_late, far, count)
+        ours = anyio.run(_ours_late, connect, far.tongue.asked, count)
         figure, beside = (
             f"p50 {statistics.median(one):.2f}, p99 {statistics.quantiles(one, n=100)[98]:.2f} ms"
             for one in (ours, floor)
@@ -368,25 +425,25 @@ def latency(far: Far, connect: Session) -> list[Row]:
 async def _connected(connect: Session) -> float:
     start = time.perf_counter()
     async with connect("idle"):
-        return (time.perf_counter() - start) * 1000
+        return (time.perf_counter() - start) * 1e6
 
 
 async def _bare_connected(far: Far) -> float:
     start = time.perf_counter()
     async with _bare(far, "idle"):
-        return (time.perf_counter() - start) * 1000
+        return (time.perf_counter() - start) * 1e6
 
 
 def connecting(far: Far, connect: Session) -> list[Row]:
     """Compare how long it takes until a session may be used."""
-    ours = [anyio.run(_connected, connect) for _ in range(25)]
-    floor = [asyncio.run(_bare_connected(far)) for _ in range(25)]
+    pairs = [(anyio.run(_connected, connect), asyncio.run(_bare_connected(far))) for _ in range(25)]
+    ours, floor = zip(*pairs, strict=True)
     ratio = statistics.median(ours) / statistics.median(floor)
-    return [Row("connect", spread(ours), spread(floor), f"{ratio:.2f} x", "<= 1.2 x")]
+    return [Row("connect", spread(ours, "us"), spread(floor, "us"), f"{ratio:.2f} x", "<= 1.2 x")]
 
 
-async def _idle(connect: Session, count: int) -> float:
-    """Give the KiB that a further idle session holds."""
+async def _idle(connect: Callable[[str], AbstractAsyncContextManager[object]], count: int) -> float:
+    """Give the KiB that a further idle session holds, beyond TLS, which Python does not count."""
     async with anyio.create_task_group() as tasks:
 
         async def hold(task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -397,30 +454,27 @@ async def _idle(connect: Session, count: int) -> float:
         for _ in range(20):
             await tasks.start(hold)
         gc.collect()
-        before = _rss()
+        tracemalloc.start()  # a process grows by less where something was freed before
         for _ in range(count):
             await tasks.start(hold)
         gc.collect()
-        grown = _rss() - before
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
         tasks.cancel_scope.cancel()
-    return grown / count
+    return grown / count / 1024
 
 
-def _rss() -> float:
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - not a file of ours
-        return int(file.read().split()[1]) * resource.getpagesize() / 1024
+def memory(connect: Session, far: Far | None = None) -> list[Row]:
+    """Tell what an idle session holds, and what no library at all does at this far end."""
+    kib = anyio.run(_idle, connect, 100)
+    floor = f"{anyio.run(_idle, partial(_bare, far), 100):.0f} KiB" if far is not None else ""
+    return [Row("memory of an idle session", f"{kib:.0f} KiB", floor, target="<= 40 KiB")]
 
 
-def memory(connect: Session) -> list[Row]:
-    """Tell what an idle session holds."""
-    kib = anyio.run(_idle, connect, 200)
-    return [Row("memory of an idle session", f"{kib:.0f} KiB", target="<= 40 KiB")]
-
-
-async def _stale(connect: Session) -> tuple[int, int]:
+async def _stale(connect: Session, asked: Frame) -> tuple[int, int]:
     """Interrupt in the middle of a flood: count what comes of the old answer, and what was cut."""
     async with connect("flood-20-1000") as session:
-        session.send_nowait(CreateResponse())
+        session.send_nowait(asked)
         before, after, cut = 0, 0, False
         async for event in session.events():
             if isinstance(event, AudioOutput):
@@ -433,7 +487,7 @@ async def _stale(connect: Session) -> tuple[int, int]:
         return after, session.statistics.dropped.get("fenced audio samples", 0) // 480
 
 
-def stale(connect: Session) -> list[Row]:
+def stale(connect: Session, asked: Frame = CreateResponse()) -> list[Row]:  # noqa: B008
     """Tell how much of an answer is heard behind its end."""
-    after, fell = anyio.run(_stale, connect)
+    after, fell = anyio.run(_stale, connect, asked)
     return [Row("stale chunks after an interruption", f"{after} ({fell} fell)", target="0")]
