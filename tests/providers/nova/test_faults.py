@@ -450,7 +450,7 @@ async def test_a_service_that_no_longer_reads_is_left_in_time() -> None:
 # --- slow, and cut at every byte --------------------------------------------------------------
 
 
-SAMPLE = 10
+SAMPLE = 8
 
 
 async def short(caller: Caller) -> None:
