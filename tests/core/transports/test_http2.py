@@ -29,6 +29,7 @@ from realtime_core.errors import (
 )
 from realtime_core.plan import Plan
 from realtime_core.testing import no_leaks
+from realtime_core.transports._http2_frames import Cutter, farewell
 from realtime_core.transports.http2 import Caller, Endpoint, Stream, connected, http2, stopped
 from realtime_core.transports.http2_server import Handler, Served, serve
 
@@ -734,6 +735,15 @@ async def test_a_client_of_h2_s_own_at_our_server() -> None:
         assert MUCH.startswith(far.bodies[1])
         assert dict((await far.until(ev.TrailersReceived)).headers) == {b"t": b"u"}
         assert (await far.until(ev.StreamReset)).error_code == 0
+
+
+@pytest.mark.parametrize("size", [1, 8, 23, 24])
+async def test_a_greeting_that_comes_in_pieces_takes_no_leave(size: int) -> None:
+    cutter, data = Cutter(preface=True), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    frames = [frame for piece in pieces for frame in cutter.cut(piece)]
+    assert b"".join(frames) == data
+    assert not any(map(farewell, frames))
 
 
 async def test_a_client_that_breaks_the_protocol_leaves_alone() -> None:
