@@ -47,6 +47,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Answers can be text alone."""
     images: bool = False
     """Pictures and sampled video frames are understood."""
+    image_bytes: int | None = None
+    """The largest picture that is taken, as JPEG; None: no limit that matters."""
     tools: bool = False
     parallel_tools: bool = False
     tool_reply: Literal["automatic", "create"] = "automatic"

@@ -33,7 +33,6 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
         frozenset(
             {
                 "AccessDenied",
-                "AccessDenied.Unpurchased",
                 "Arrearage",
                 "InvalidApiKey",
                 "authentication_error",
@@ -53,8 +52,6 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
         frozenset(
             {
                 "Throttling",
-                "Throttling.AllocationQuota",
-                "Throttling.RateQuota",
                 "rate_limit_error",
                 "rate_limit_exceeded",
                 "too_many_requests",
@@ -65,7 +62,7 @@ _KINDS: tuple[tuple[frozenset[str], Callable[..., RealtimeError], str, str], ...
         "Wait, or ask for higher limits.",
     ),
     (
-        frozenset({"session_expired"}),
+        frozenset({"response_idle_timeout", "session_expired"}),
         SessionExpired,
         "the provider's limit on the length of a session",
         "Open a new session, with the history of this one.",
@@ -104,7 +101,7 @@ def complaint(details: ErrorDetails) -> RealtimeError:
     code = quoted(str(details.code or details.type or ""))
     about = f" (at {details.param})" if details.param else ""
     what = quoted(f"{details.message or 'The provider reports an error.'}{about}")
-    for name in (details.code, details.type):
+    for name in (str(details.code or "").partition(".")[0], details.type):
         for names, kind, cause, fix in _KINDS:
             if name in names:
                 return kind(what=what, cause=cause, fix=fix, code=code)

@@ -71,6 +71,8 @@ class Memory(msgspec.Struct, frozen=True):
     asked: tuple[RequestId, ...] = ()
     """Requests that are neither answered nor refused: the newest within the conversation, for
     nobody waits for older ones, and those outside it since."""
+    stopped: ResponseId | None = None
+    """The answer that was told last to stop, where a cancel cannot name it."""
     open: tuple[ResponseId, ...] = ()
     ended: tuple[ResponseId, ...] = ()
     items: Mapping[ItemId, Item] = {}

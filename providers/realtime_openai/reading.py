@@ -76,26 +76,41 @@ def _at(fields: object, *path: str) -> object:
     return fields
 
 
+_NAMED = frozenset({"create", "cancel", "truncate", "delete", "commit"})
+_BUSY = ("already_has_active_response", "already has an active response", "cannot create response")
+_IDLE = ("response_cancel_not_active", "none active response")
+"""Words of complaints, in a code or where there is none."""
+
+
 def _fault(memory: Memory, event: server.Fault) -> Read:
     error = complaint(event.error)
     if not memory.is_open:
         return say(memory, Error(error=error, recoverable=False))
     about, _, name = (event.error.event_id or "").partition(" ")
+    if about not in _NAMED:
+        about, name = _meant(memory, event.error)
     match about:
         case "create":
             return _refused(memory, RequestId(name), error)
-        case "cancel":  # it had ended already: the answer that a cancel waits for
+        case "cancel" if name:  # it had ended already: the answer that a cancel waits for
             memory, ends = unheld(memory, ResponseId(name))
             notice = Interrupted(cause="provider", response=ResponseId(name))
             return say(memory, notice, *ends)
-        case "truncate" | "delete" | "commit":
+        case "cancel" | "truncate" | "delete" | "commit":
             return say(memory, Warning(field=about, why=error.what))
-        case _ if error.code == "conversation_already_has_active_response" and memory.asked:
-            return _refused(memory, memory.asked[-1], error)
-        case _ if error.code == "response_cancel_not_active":
-            return say(memory, Warning(field="cancel", why=error.what))
         case _:
             return say(memory, Error(error=error, recoverable=True))
+
+
+def _meant(memory: Memory, details: server.ErrorDetails) -> tuple[str, str]:
+    """Tell what a complaint that names none of our messages is about, and whose; most have a code.
+
+    A request that nobody answers would be waited for, and so would all behind it.
+    """
+    said = f"{details.code} {details.message}".lower()
+    if memory.asked and any(words in said for words in _BUSY):
+        return "create", memory.asked[-1]
+    return ("cancel", memory.stopped or "") if any(words in said for words in _IDLE) else ("", "")
 
 
 def _refused(memory: Memory, request: RequestId, error: RealtimeError) -> Read:

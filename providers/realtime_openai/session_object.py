@@ -38,6 +38,7 @@ _UNSET: Fields = {
     "max_response_output_tokens": "inf",
     "noise_reduction": None,
     "prompt": None,
+    "search_options": {"enable_source": False},
     "speed": 1.0,
     "tools": [],
     "truncation": "auto",

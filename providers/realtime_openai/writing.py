@@ -7,13 +7,13 @@ from binascii import b2a_base64
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from returns.result import Failure, Result, Success
 
 from realtime_core.codec import CancelResponse, Coded, DeleteItem, Outgoing, TruncateItem
 from realtime_core.config import Message, SessionConfig
-from realtime_core.epoch import ItemId
+from realtime_core.epoch import ItemId, ResponseId
 from realtime_core.errors import RealtimeError, Unsupported
 from realtime_core.events import Warning
 from realtime_core.frames import (
@@ -24,6 +24,7 @@ from realtime_core.frames import (
     Close,
     CommitAudio,
     CreateResponse,
+    Frame,
     Text,
     ToolResult,
     UpdateSession,
@@ -70,12 +71,16 @@ def write(dialect: Dialect, memory: Memory, frame: Outgoing) -> Written:
             if dialect.picture is not None:
                 return dialect.picture(memory, frame)
             return Success(_picture(memory, frame))
+        case ActivityStart() | ActivityEnd() | CommitAudio() if _undivided(dialect, memory):
+            return Failure(_by_itself(frame))
         case CommitAudio() | ActivityEnd() | ClearAudio():
-            return _emptied(dialect, memory, frame)
+            return Success(_emptied(memory, frame))
         case UpdateSession():
             return _update(dialect, memory, frame)
         case CreateResponse():
             return Success(_create(dialect, memory, frame))
+        case CancelResponse():
+            return Success(_cancel(dialect, memory, frame))
         case TruncateItem():
             return Success(_truncate(dialect, memory, frame))
         case ActivityStart():
@@ -89,25 +94,27 @@ def write(dialect: Dialect, memory: Memory, frame: Outgoing) -> Written:
     return Success(Coded(memory, (client.encode(event),)))
 
 
-def _emptied(
-    dialect: Dialect, memory: Memory, frame: CommitAudio | ActivityEnd | ClearAudio
-) -> Written:
+def _undivided(dialect: Dialect, memory: Memory) -> bool:
+    """Tell whether the server alone divides what it hears into turns."""
+    return not dialect.commits_any and memory.plan.config.turn_detection.mode != "manual"
+
+
+def _by_itself(frame: Frame) -> Unsupported:
+    return Unsupported(
+        what=f"{type(frame).__name__} is not taken here.",
+        cause="the provider detects turns by itself, and then takes no commits",
+        fix='Choose `TurnDetection(mode="manual")`.',
+        field="turn_detection.mode",
+    )
+
+
+def _emptied(memory: Memory, frame: CommitAudio | ActivityEnd | ClearAudio) -> Coded[Memory]:
     """Make an item of what was heard, or forget it; then there is no sound for a picture."""
-    detects = memory.plan.config.turn_detection.mode != "manual"
-    if detects and not (dialect.commits_any or isinstance(frame, ClearAudio)):
-        return Failure(
-            Unsupported(
-                what=f"{type(frame).__name__} is not taken here.",
-                cause="the provider detects turns by itself, and then takes no commits",
-                fix='Choose `TurnDetection(mode="manual")`.',
-                field="turn_detection.mode",
-            )
-        )
     if memory.primed:
         memory = replace(memory, primed=False)
     cleared = isinstance(frame, ClearAudio)
     event = client.Clear() if cleared else client.Commit(event_id="commit")
-    return Success(Coded(memory, (client.encode(event),)))
+    return Coded(memory, (client.encode(event),))
 
 
 def _event(dialect: Dialect, frame: Outgoing) -> client.ClientEvent | None:
@@ -121,13 +128,18 @@ def _event(dialect: Dialect, frame: Outgoing) -> client.ClientEvent | None:
             return client.CreateItem(
                 item=client.FunctionCallOutput(call_id=frame.call, output=output)
             )
-        case CancelResponse():
-            named = frame.response if dialect.names_cancelled else UNSET
-            return client.Cancel(event_id=f"cancel {frame.response}", response_id=named)
         case DeleteItem():
             return _deleted(frame.item)
         case _:
             return None
+
+
+def _cancel(dialect: Dialect, memory: Memory, frame: CancelResponse) -> Coded[Memory]:
+    named: ResponseId | UnsetType = frame.response
+    if not dialect.names_cancelled:
+        memory, named = replace(memory, stopped=frame.response), UNSET
+    event = client.Cancel(event_id=f"cancel {frame.response}", response_id=named)
+    return Coded(memory, (client.encode(event),))
 
 
 def _deleted(item: ItemId) -> client.ClientEvent:

@@ -9,6 +9,7 @@ from realtime_core.capability import Capabilities
 from realtime_core.codec import Coded, Outgoing, Resume, Wire
 from realtime_core.config import SessionConfig
 from realtime_core.errors import RealtimeError, Unsupported
+from realtime_core.events import ResponseDone
 from realtime_core.plan import Plan
 from realtime_openai.codec import OpenAICodec, agreed
 from realtime_openai.memory import Memory
@@ -33,6 +34,16 @@ def agree(able: Capabilities, wish: SessionConfig) -> Result[Plan, Unsupported]:
     return agreed(dialect_of(model), able, replace(wish, model=model))
 
 
+def _told_who_cut(coded: Coded[Memory]) -> Coded[Memory]:
+    """Tell an answer that the server cut from one that was cancelled: its end may say neither."""
+    last = coded.events[-1] if coded.events else None
+    if not isinstance(last, ResponseDone) or last.status != "cancelled":
+        return coded
+    if last.response == coded.state.stopped:
+        return coded
+    return coded._replace(events=(*coded.events[:-1], replace(last, status="interrupted")))
+
+
 class QwenCodec:
     """Speaks to each model in its own dialect; the model stays for as long as a session lasts."""
 
@@ -46,4 +57,4 @@ class QwenCodec:
 
     def decode(self, state: Memory, wire: Wire) -> Result[Coded[Memory], RealtimeError]:
         """Give what a message of the server means; in this all dialects are one."""
-        return _CODECS["flat"].decode(state, wire)
+        return _CODECS["flat"].decode(state, wire).map(_told_who_cut)

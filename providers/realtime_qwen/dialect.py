@@ -17,7 +17,7 @@ from realtime_openai.dialect import Checked, Dialect
 
 from .client_events import Finish
 from .models import KINDRED, Model, capabilities, is_known, model_of
-from .options import FOREIGN, Options
+from .options import FOREIGN, SAMPLING, Options
 from .pictures import show
 from .session_object import LIMITS, flat, nested, within
 
@@ -26,7 +26,7 @@ __all__ = ("DIALECTS", "FLAT", "NESTED", "check", "dialect_of")
 
 def check(config: SessionConfig) -> Checked:
     """Refuse what no server of this kind does; tell what this model does not."""
-    model, options = model_of(config.model), config.options
+    model = model_of(config.model)
     refused = _refusal(config)
     if refused is not None:
         return Failure(refused)
@@ -34,22 +34,28 @@ def check(config: SessionConfig) -> Checked:
     if config.model and not is_known(config.model):
         why = "it is not known here, and is spoken to as the newest"
         told.append(Warning(field="model", why=why))
-    told += [
-        Warning(field=f"options.{name}", why=f"{config.model or 'the model'} has no such setting")
-        for name, asked, taken in (
-            ("search", bool(options.get("search")), model.search),
-            ("smooth_output", options.get("smooth_output") is not None, model.smooth),
-            (
-                "representation_compact",
-                options.get("representation_compact") is not None,
-                model.compact,
-            ),
-        )
-        if asked and not taken
-    ]
+    why = f"{config.model or 'the model'} has no such setting"
+    told += [Warning(field=name, why=why) for name in _lacking(config, model)]
     if config.tool_choice != "auto":
         told.append(Warning(field="tool_choice", why="qwen chooses tools by itself"))
     return Success((*told, *_of_turns(config.turn_detection, model)))
+
+
+def _lacking(config: SessionConfig, model: Model) -> list[str]:
+    """Name the settings that are asked for and that this model does not have."""
+    asked = {f"options.{name}": value for name, value in config.options.items()} | {
+        "temperature": config.temperature,
+        "max_output_tokens": config.max_output_tokens,
+        "options.search": config.options.get("search") or None,
+    }
+    has = {
+        **dict.fromkeys(("temperature", "max_output_tokens"), model.sampling),
+        "options.search": model.search,
+        "options.smooth_output": model.smooth,
+        "options.representation_compact": model.compact,
+        **dict.fromkeys((f"options.{name}" for name in SAMPLING), model.sampling),
+    }
+    return [name for name, can in has.items() if not can and asked.get(name) is not None]
 
 
 def _of_turns(turns: TurnDetection, model: Model) -> list[Warning]:

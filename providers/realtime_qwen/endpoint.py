@@ -70,7 +70,9 @@ async def arrive(access: Access, place: Place) -> Door:
     An address goes before a region, and what is given before what a variable says. Raises
     `RealtimeException`: what `reach` raises, and `InvalidRequest` where no host is meant.
     """
-    space = place.workspace or os.environ.get("DASHSCOPE_WORKSPACE", "")
+    space = place.workspace
+    if space is None:
+        space = os.environ.get("DASHSCOPE_WORKSPACE", "")
     told = "" if place.region else os.environ.get(QWEN.base_variable, "")
     address = access.base_url or told
     for end in _ENDS:

@@ -14,9 +14,20 @@ import msgspec
 from realtime_core.audio.format import PCM_16K, PCM_24K
 from realtime_core.capability import Capabilities, HistoryLimits, ModelInfo
 
-__all__ = ("DEFAULT_MODEL", "KINDRED", "MODELS", "Model", "capabilities", "is_known", "model_of")
+__all__ = (
+    "DEFAULT_MODEL",
+    "IMAGE_BYTES",
+    "KINDRED",
+    "MODELS",
+    "Model",
+    "capabilities",
+    "is_known",
+    "model_of",
+)
 
 DEFAULT_MODEL = "qwen3.8-omni-flash-realtime"
+IMAGE_BYTES = 192 * 1024
+"""Of a picture: 256 KB once they are written as base64."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +41,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """All voices; empty where the list is long and grows: the server refuses what it has not."""
     transcriber: str = "qwen3-asr-flash-realtime"
     """Who writes down what the user says."""
+    tools: bool = True
+    """Calls tools."""
     search: bool = True
     """Looks things up on the web (not where it has tools)."""
     semantic: bool = True
@@ -40,6 +53,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Takes `smooth_output`."""
     compact: bool = False
     """Takes `representation_compact`."""
+    sampling: bool = True
+    """Lets a client choose how it samples, and how much it says at most."""
     turns: int = 80
     """Spoken turns that the server remembers; older ones it forgets."""
     video_turns: int = 50
@@ -53,6 +68,7 @@ MODELS: dict[str, Model] = {
     "qwen3-omni": Model(
         voice="Cherry",
         transcriber="gummy-realtime-v1",
+        tools=False,
         search=False,
         semantic=False,
         smooth=True,
@@ -63,8 +79,10 @@ MODELS: dict[str, Model] = {
         voice="Chelsie",
         voices=("Cherry", "Serena", "Ethan", "Chelsie"),
         transcriber="gummy-realtime-v1",
+        tools=False,
         search=False,
         semantic=False,
+        sampling=False,
         turns=8,
         video_turns=8,
     ),
@@ -99,8 +117,9 @@ def capabilities(model: str = "") -> Capabilities:
         audio_out=(PCM_24K,),
         text_out=True,
         images=True,
-        tools=True,
-        parallel_tools=True,
+        image_bytes=IMAGE_BYTES,
+        tools=known.tools,
+        parallel_tools=known.tools,
         tool_reply="create",
         user_transcripts=True,
         agent_transcripts=True,

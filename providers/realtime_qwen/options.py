@@ -12,7 +12,7 @@ import msgspec
 
 from realtime_openai import options as family
 
-__all__ = ("FOREIGN", "Options")
+__all__ = ("FOREIGN", "SAMPLING", "Options")
 
 FOREIGN = (
     "create_response",
@@ -29,6 +29,9 @@ FOREIGN = (
     "truncation",
 )
 """Options of the family that this dialect has no place for."""
+
+SAMPLING = ("top_p", "top_k", "repetition_penalty", "presence_penalty", "seed")
+"""Options that say how a model samples, beside what `SessionConfig` has of that."""
 
 
 class Options(family.Options, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,11 +16,10 @@ from realtime_openai.memory import Memory
 from realtime_openai.writing import appended
 
 from .client_events import AppendImage, encode
+from .models import IMAGE_BYTES
 
-__all__ = ("MOST", "show")
+__all__ = ("show",)
 
-MOST = 256 * 1024
-"""Bytes of a picture, before they are written as base64."""
 _AHEAD_MS = 100
 
 
@@ -31,16 +30,17 @@ def show(memory: Memory, frame: Video) -> Result[Coded[Memory], RealtimeError]:
             Unsupported(
                 what=f"A picture of type {frame.mime!r} is not taken here.",
                 cause="the provider takes JPEG alone",
-                fix="Encode it as JPEG; `realtime_core.video` does.",
+                fix=f"Make it one: `realtime_core.video.to_jpeg(image, {IMAGE_BYTES})`.",
                 field="video",
             )
         )
-    if len(frame.image) > MOST:
+    size = len(frame.image)
+    if size > IMAGE_BYTES:
         return Failure(
             InvalidRequest(
-                what=f"A picture of {len(frame.image)} bytes is too large: {MOST} are taken.",
+                what=f"A picture of {size} bytes is too large: {IMAGE_BYTES} are taken.",
                 cause="its size in pixels, or the quality of the JPEG",
-                fix="Send 1280x720 or less at a lower quality; `realtime_core.video.Limits` does.",
+                fix=f"Type: `realtime_core.video.to_jpeg(image, {IMAGE_BYTES})`.",
             )
         )
     wires: tuple[Wire, ...] = (encode(AppendImage(image=frame.image)),)

@@ -12,24 +12,25 @@ from ssl import SSLContext
 from msgspec.structs import replace
 
 from realtime_core.config import Secret, SessionConfig
-from realtime_core.errors import AuthFailed, RealtimeError
+from realtime_core.errors import AuthFailed, RealtimeError, SessionExpired
 from realtime_core.frames import Frame
 from realtime_core.plan import Plan
 from realtime_core.provider import Provider
 from realtime_core.schedule import RECONNECT
 from realtime_core.transports.websocket import Endpoint, websocket
 from realtime_openai.endpoint import Access, Key, secret
-from realtime_openai.failures import closed
+from realtime_openai.failures import closed as closed_by_family
 from realtime_openai.refusal import refused as refused_by_family
 
 from .codec import QwenCodec, agree
 from .endpoint import QWEN, Place, arrive
 from .models import DEFAULT_MODEL, capabilities
 
-__all__ = ("qwen", "refused")
+__all__ = ("closed", "qwen", "refused")
 
 _CUT = 0.5
 """Seconds until an interrupted answer is settled here: a cancelled one may never be told to end."""
+_IDLE = "no response was generated"
 
 
 def qwen(
@@ -80,6 +81,21 @@ def qwen(
         SessionConfig(model=chosen, retry=RECONNECT, barrier_timeout=_CUT),
         agree,
         variables=(QWEN.key_variable,),
+    )
+
+
+def closed(code: int, reason: str) -> RealtimeError | None:
+    """Read how the service closed the connection; None where it did in good order.
+
+    It does so, too, once it has answered nothing for minutes: a session then goes on over another.
+    """
+    if _IDLE not in reason:
+        return closed_by_family(code, reason)
+    return SessionExpired(
+        what=f"The provider closed the connection: {reason}",
+        cause="it closes a connection on which it answers nothing for five minutes",
+        fix="Choose a `retry`: the conversation goes on over a new connection.",
+        code=str(code),
     )
 
 

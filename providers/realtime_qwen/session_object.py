@@ -15,7 +15,7 @@ from realtime_openai import options as family
 from realtime_openai.session_object import given, merged
 
 from .models import Model, model_of
-from .options import Options
+from .options import SAMPLING, Options
 
 __all__ = ("LIMITS", "flat", "nested", "within")
 
@@ -90,15 +90,17 @@ def _common(config: SessionConfig, options: Options) -> Fields:
             enable_search=True if search else None,
             search_options=search if isinstance(search, dict) else None,
             video=compact and {"input": {"representation_compact": compact}},
-            temperature=config.temperature,
-            max_tokens=config.max_output_tokens,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            repetition_penalty=options.repetition_penalty,
-            presence_penalty=options.presence_penalty,
-            seed=options.seed,
+            **(_sampling(config, options) if model.sampling else {}),
             smooth_output=options.smooth_output if model.smooth else None,
         ),
+    }
+
+
+def _sampling(config: SessionConfig, options: Options) -> Fields:
+    return {
+        "temperature": config.temperature,
+        "max_tokens": config.max_output_tokens,
+        **{name: getattr(options, name) for name in SAMPLING},
     }
 
 

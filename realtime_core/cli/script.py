@@ -51,17 +51,17 @@ class Turn(msgspec.Struct, frozen=True):
     """JPEGs."""
 
 
-def read(inputs: Iterable[Given]) -> tuple[Turn, ...]:
+def read(inputs: Iterable[Given], image_bytes: int | None = None) -> tuple[Turn, ...]:
     """Make turns of the inputs, in order; a picture belongs to the next turn.
 
-    Pictures at the end get the typed question "What do you see?". Blocks; raises
-    `RealtimeException` naming the file that cannot be used.
+    Pictures at the end get the typed question "What do you see?", and none has more than
+    `image_bytes`. Blocks; raises `RealtimeException` naming the file that cannot be used.
     """
     turns, pictures = list[Turn](), tuple[bytes, ...]()
     for kind, value in inputs:
         match kind:
             case "image":
-                pictures = (*pictures, _picture(value))
+                pictures = (*pictures, _picture(value, image_bytes))
                 continue
             case "say":
                 ask: Say | Sound | Typed = Say(_words(value))
@@ -88,10 +88,10 @@ def _sound(path: str) -> Sound:
     return Sound(recording.pcm, recording.format)
 
 
-def _picture(path: str) -> bytes:
+def _picture(path: str, most: int | None) -> bytes:
     data, _ = read_image(path)
     try:
-        return to_jpeg(data)
+        return to_jpeg(data) if most is None else to_jpeg(data, most)
     except RealtimeException as refusal:
         error = refusal.error
         what = f"{path!r}: {error.what}"

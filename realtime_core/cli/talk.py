@@ -119,7 +119,7 @@ def talk(
     for kind, value in inputs:
         _check_words(kind, value)
     made = _made(provider, mind=mind, transport=transport)
-    turns = read(inputs)
+    turns = read(inputs, made.capabilities.image_bytes)
     _check_able(made, turns, speaks=barge is not None, shows=video is not None)
     source = source_of(video, pace) if video is not None else None
     taken = [Path(value) for kind, value in inputs if kind in {"audio", "image"}]

@@ -78,9 +78,9 @@ async def watch(
     """Show a session what a source gives until it is cancelled, the source or the session ends.
 
     `fps` pictures a second at most (default, and never more: the session's `fps`), JPEGs of at most
-    `max_bytes` bytes and `max_side` pixels on the longer side; `change` is how much a field of the
-    picture must differ to count as new (see `Sampler`). `tell` hears the counts whenever they
-    change, and the last of them are the result.
+    `max_bytes` bytes (fewer, if the provider takes no more) and `max_side` pixels on the longer
+    side; `change` is how much a field of the picture must differ to count as new (see `Sampler`).
+    `tell` hears the counts whenever they change, and the last of them are the result.
 
     When it is cancelled or fails, a picture that still waits in the session is taken back, and the
     source is given back before this returns. Raises `RealtimeException` where the provider takes no
@@ -89,9 +89,10 @@ async def watch(
     if not session.capabilities.images:
         raise RealtimeException(_takes_none(session.capabilities.provider))
     watching = _Watching(session, fps, change, tell)
+    limits = Limits(min(max_bytes, session.capabilities.image_bytes or max_bytes), max_side)
     async with beside() as tasks:
         tasks.start_soon(_until_the_end, session, tasks.cancel_scope)
-        async with source.open(Limits(max_bytes, max_side)) as shots:
+        async with source.open(limits) as shots:
             await watching.run(shots)
     return watching.counts
 

@@ -18,7 +18,7 @@ from realtime_openai.server.schema import Complaint, Fields, refusal_of
 from realtime_openai.server.settings import config_of, merged
 
 from ..client_events import AppendImage, Finish
-from ..pictures import MOST
+from ..models import IMAGE_BYTES
 from . import schema
 from .events import Cancel, Create, CreateItem, Update, Wish
 
@@ -139,8 +139,8 @@ def _image(page: Page, event: AppendImage, id: str) -> Told:
     """Show a picture; the sound that it belongs to comes first."""
     if not page.book.heard:
         what = "Sound has to be appended before a picture."
-    elif len(event.image) > MOST:
-        what = f"A picture has at most {MOST // 1024} KB."
+    elif len(event.image) > IMAGE_BYTES:
+        what = f"A picture has at most {IMAGE_BYTES * 4 // 3 // 1024} KB as base64."
     elif not event.image.startswith(_JPEG):
         what = "A picture has to be JPEG."
     else:

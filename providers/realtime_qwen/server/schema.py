@@ -53,7 +53,7 @@ class _Turns(_Strict, frozen=True, kw_only=True):
     threshold: Annotated[float, msgspec.Meta(ge=-1, le=1)] | UnsetType = UNSET
     prefix_padding_ms: Annotated[int, msgspec.Meta(ge=0)] | UnsetType = UNSET
     silence_duration_ms: Annotated[int, msgspec.Meta(ge=200, le=6_000)] | UnsetType = UNSET
-    idle_timeout_ms: Annotated[int, msgspec.Meta(ge=5_000, le=30_000)] | UnsetType = UNSET
+    idle_timeout_ms: Annotated[int, msgspec.Meta(ge=5_000, le=30_000)] | UnsetType | None = UNSET
     create_response: Literal[True] | UnsetType = UNSET
     interrupt_response: bool | UnsetType = UNSET
 
@@ -146,13 +146,14 @@ def read(model: str, session: Fields) -> Complaint | None:
 def _unfit(model: Model, session: Fields, wished: _Common) -> Complaint | None:
     modes, turns = wished.modalities, wished.turn_detection
     semantic = isinstance(turns, _Turns) and turns.type == "semantic_vad"
-    idle = isinstance(turns, _Turns) and turns.idle_timeout_ms is not UNSET
+    idle = isinstance(turns, _Turns) and isinstance(turns.idle_timeout_ms, int)
     searches = wished.enable_search is True
     legacy = {"input_audio_format", "output_audio_format"} & session.keys()
     mistakes = (
         ("modalities", modes is not UNSET and set(modes) not in _MODES),
         ("turn_detection.type", semantic and not model.semantic),
         ("turn_detection.idle_timeout_ms", idle and (semantic or not model.idle)),
+        ("tools", bool(wished.tools) and not model.tools),
         ("enable_search", searches and (not model.search or bool(wished.tools))),
         ("smooth_output", session.get("smooth_output") is not None and not model.smooth),
         ("audio", "audio" in session and bool(legacy)),

@@ -45,6 +45,22 @@ def _said(book: Book, wire: bytes) -> bytes | None:
     return None if fields is None else msgspec.json.encode(fields)
 
 
+_UNCODED = {
+    "conversation_already_has_active_response": "Conversation already has an active response",
+    "response_cancel_not_active": "Conversation has none active response",
+}
+"""What is told in words alone."""
+
+
+def _error(book: Book, fields: Fields) -> Fields:
+    """Name no event of the client, as the service does not."""
+    del book
+    error = fields["error"]
+    if error.get("code") in _UNCODED:
+        error = {**error, "code": "", "message": _UNCODED[error["code"]], "param": ""}
+    return {**fields, "error": {**error, "event_id": ""}}
+
+
 def _session(book: Book, fields: Fields) -> Fields:
     return {**fields, "session": shown(book.session, book.own)}
 
@@ -112,6 +128,7 @@ def _written(book: Book, fields: Fields) -> Fields:
 
 
 _SHAPED: dict[str, Callable[[Book, Fields], Fields | None]] = {
+    "error": _error,
     "session.created": _session,
     "session.updated": _session,
     "session.finished": _finished,

@@ -219,6 +219,22 @@ def test_a_session_seen_through_functions_is_watched_for_too(anyio_backend: str)
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("takes", "most"), [(None, 50_000), (40_000, 40_000), (60_000, 50_000)])
+def test_pictures_are_no_larger_than_the_provider_takes(
+    anyio_backend: str, takes: int | None, most: int
+) -> None:
+    scene = Scene(1)
+
+    async def program() -> None:
+        able = replace(SCRIPTED, image_bytes=takes)
+        async with open_session(scripted(Far().script, able)) as session:
+            await watch(session, scene, max_bytes=50_000)
+
+    run(program, backend=anyio_backend)
+    assert scene.limits is not None
+    assert scene.limits.max_bytes == most
+
+
 def test_a_provider_without_pictures_says_so_before_anything_is_opened(anyio_backend: str) -> None:
     scene = Scene(1)
 

@@ -69,6 +69,7 @@ async def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_WORKSPACE", "ws-2")
     assert (await address()).startswith("wss://ws-2.us-east-1.maas.aliyuncs.com/")
     assert (await address(workspace="ws-3")).startswith("wss://ws-3.us-east-1.")
+    assert (await refused(workspace="")).what == "There is no host for the region 'us-east-1'."
     monkeypatch.setenv("DASHSCOPE_WEBSOCKET_BASE_URL", "wss://host.example/api-ws/v1/inference")
     assert await address() == f"wss://host.example/api-ws/v1/realtime{MODEL}"
     assert (await address(region="beijing")).startswith("wss://dashscope.aliyuncs.com/")

@@ -28,9 +28,8 @@ from realtime_core.testing.conformance import check_trace
 from realtime_core.transports.websocket import Endpoint, websocket
 from realtime_core.transports.websocket_server import Request, Response
 from realtime_openai import client_events as client
-from realtime_openai.failures import closed
 from realtime_qwen import qwen
-from realtime_qwen.providers import refused
+from realtime_qwen.providers import closed, refused
 from realtime_qwen.server import Caller, loopback
 from tests.providers.openai import test_faults as family
 from tests.providers.openai.test_faults import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from returns.result import Failure, Success
 
 from realtime_core.audio.format import PCM_16K, PCM_24K
-from realtime_core.config import Message, SessionConfig
+from realtime_core.config import Message, SessionConfig, ToolSpec
 from realtime_qwen.codec import agree
 from realtime_qwen.dialect import FLAT, NESTED, dialect_of
 from realtime_qwen.models import DEFAULT_MODEL, MODELS, capabilities, is_known, model_of
@@ -39,6 +40,17 @@ def test_what_all_can() -> None:
         assert (able.truncate, able.delete, able.side_responses) == (False, False, False)
         assert able.tool_reply == "create"
     assert capabilities().models[0].name == DEFAULT_MODEL
+
+
+def test_tools_are_of_3_5_and_later() -> None:
+    for name in MODELS:
+        wish = SessionConfig(model=name, tools=(ToolSpec("look"),))
+        agreed = agree(capabilities(), wish)
+        able = capabilities(name)
+        assert able.tools is able.parallel_tools is isinstance(agreed, Success)
+        assert able.tools is name.startswith(("qwen3.5", "qwen3.8"))
+        if isinstance(agreed, Failure):
+            assert agreed.failure().field == "tools"
 
 
 def test_no_more_is_told_again_than_the_server_would_remember() -> None:

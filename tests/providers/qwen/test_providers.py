@@ -15,12 +15,14 @@ from realtime_core.errors import (
     RateLimited,
     RealtimeError,
     RealtimeException,
+    SessionExpired,
     Unavailable,
 )
 from realtime_core.events import Connected
 from realtime_core.schedule import RECONNECT
 from realtime_core.transports.websocket_server import Request, Response, ServedSocket, serve
 from realtime_qwen import DEFAULT_MODEL, qwen
+from realtime_qwen.providers import closed
 from tests.providers.qwen.wires import FLAT
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +98,13 @@ async def test_a_refused_upgrade_is_a_typed_error(
     assert error.fix
     assert KEY not in f"{caplog.text} {error!r}"
     assert ("region" in error.fix) is (kind is AuthFailed)
+
+
+def test_a_connection_that_lay_idle_is_made_again() -> None:
+    why = "Your session was closed because no response was generated for 300 seconds."
+    for code in (1000, 1007, 1011):
+        error = closed(code, why)
+        assert isinstance(error, SessionExpired)
+        assert error.retryable
+    assert closed(1000, "") is None
+    assert isinstance(closed(1007, "Voice 'x' is not supported."), InvalidRequest)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from realtime_core.epoch import ItemId, ResponseId
-from realtime_core.errors import AuthFailed, RateLimited
+from realtime_core.codec import CancelResponse
+from realtime_core.epoch import ItemId, RequestId, ResponseId
+from realtime_core.errors import AuthFailed, RateLimited, SessionExpired, Unavailable
 from realtime_core.events import (
     AgentTranscript,
     AudioOutput,
@@ -24,6 +25,7 @@ from realtime_core.events import (
     Unknown,
     Usage,
     UserTranscript,
+    Warning,
 )
 from realtime_core.frames import CreateResponse, Interrupt, Text, ToolResult
 from realtime_core.schedule import RECONNECT
@@ -200,6 +202,11 @@ def test_a_cut_answer_may_straggle_and_never_end() -> None:
     (done,) = talk.taken(ResponseDone)
     assert isinstance(done, ResponseDone)
     assert not done.by_provider
+    next = (wire.replace(R.encode(), b"resp_2").replace(I.encode(), b"item_2") for wire in SOUNDS)
+    for one, late in zip(next, SOUNDS, strict=True):
+        talk.hears(one, late)
+    told = [event.response for event in talk.taken(AudioOutput)[heard_by_then:]]
+    assert told == ["resp_2"] * 8
 
 
 def test_the_server_cuts_by_itself() -> None:
@@ -213,6 +220,20 @@ def test_the_server_cuts_by_itself() -> None:
     assert cut.cause == "provider"
     cancelled = response("cancelled", status_details={"reason": "turn_detected"})
     assert talk.hears(said("response.done", response=cancelled)) == []
+
+
+@pytest.mark.parametrize("details", [{}, {"status_details": None}])
+def test_an_answer_that_was_cut_does_not_say_by_whom(details: dict[str, None]) -> None:
+    cut = said("response.done", response=response("cancelled", **details))
+    for ours, status in ((False, "interrupted"), (True, "cancelled")):
+        talk = Talk()
+        talk.hears(*SOUNDS)
+        if ours:
+            talk.session.push(Interrupt())
+        talk.hears(cut)
+        (done,) = talk.taken(ResponseDone)
+        assert isinstance(done, ResponseDone)
+        assert (done.status, done.by_provider) == (status, True)
 
 
 def test_a_new_connection_is_told_what_was_said() -> None:
@@ -247,6 +268,9 @@ def test_two_hours_are_announced() -> None:
         ("InvalidApiKey", AuthFailed),
         ("Arrearage", AuthFailed),
         ("Throttling.RateQuota", RateLimited),
+        ("Throttling.BurstRate", RateLimited),
+        ("InternalError.Algo", Unavailable),
+        ("response_idle_timeout", SessionExpired),
     ],
 )
 def test_complaints_in_the_vendors_words(code: str, kind: type) -> None:
@@ -257,11 +281,46 @@ def test_complaints_in_the_vendors_words(code: str, kind: type) -> None:
     assert "sk-0123456789abcdef" not in str(event.error)
 
 
-def test_an_answer_that_is_not_active_lifts_the_barrier() -> None:
-    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "No response."}
-    wire = said("error", error={**error, "event_id": f"cancel {R}"})
-    (event,) = heard(opened(), wire)[1]
+def complaint(message: str, **more: str) -> bytes:
+    """Give a complaint as the service makes it: it names no message, and has no code."""
+    return said("error", error={"type": "invalid_request_error", "message": message, **more})
+
+
+IDLE, BUSY = "Conversation has none active response", "Conversation already has an active response"
+
+
+@pytest.mark.parametrize("wire", [complaint(IDLE), complaint("No.", event_id=f"cancel {R}")])
+def test_an_answer_that_is_not_active_lifts_the_barrier(wire: bytes) -> None:
+    state = CODEC.encode(opened(), CancelResponse(ResponseId(R))).unwrap().state
+    (event,) = heard(state, wire)[1]
     assert event == Interrupted(cause="provider", response=ResponseId(R))
+
+
+def test_a_cancel_that_crosses_the_end_is_no_error() -> None:
+    talk = Talk()
+    talk.hears(*SOUNDS)
+    talk.session.push(Interrupt())
+    before = len(talk.session.sent)
+    talk.hears(DONE, complaint(IDLE))
+    assert talk.taken(Error) == []
+    talk.session.push(CreateResponse())
+    assert b'"response.create"' in talk.since(before)[-1]
+    (event,) = heard(opened(), complaint(IDLE))[1]
+    assert isinstance(event, Warning)
+
+
+@pytest.mark.parametrize("why", [BUSY, "Cannot create response while user is speaking."])
+def test_a_request_that_is_refused_without_its_name_is_settled(why: str) -> None:
+    """It would else be waited for, and all that are made after it."""
+    talk = Talk()
+    talk.session.push(CreateResponse(request=RequestId("q")))
+    talk.hears(complaint(why))
+    (refused,) = talk.taken(Error)
+    assert isinstance(refused, Error)
+    assert refused.request == "q"
+    before = len(talk.session.sent)
+    talk.session.push(CreateResponse())
+    assert b'"response.create"' in talk.since(before)[-1]
 
 
 def test_words_while_it_speaks() -> None:

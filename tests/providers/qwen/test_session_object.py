@@ -81,6 +81,13 @@ def test_everything_up_to_3_5() -> None:
     assert made["input_audio_transcription"] == {"model": "gummy-realtime-v1"}
 
 
+def test_the_oldest_lets_nobody_choose_how_it_samples() -> None:
+    wish: dict[str, Any] = {"temperature": 0.0, "max_output_tokens": 9, "options": SAMPLING}
+    asr = {"model": "gummy-realtime-v1"}
+    told = {**PCM, **COMMON, "input_audio_transcription": asr}
+    assert session("qwen-omni-turbo", **wish) == told
+
+
 def test_everything_of_3_8() -> None:
     made = session(NESTED, **EVERYTHING, options={**SAMPLING, "representation_compact": "normal"})
     output = {**AUDIO["output"], "voice": "Tina"}

@@ -28,7 +28,7 @@ from realtime_core.frames import (
     UpdateSession,
     Video,
 )
-from realtime_qwen.pictures import MOST
+from realtime_qwen.models import IMAGE_BYTES
 from tests.laws.stories import many
 from tests.providers.openai.strategies import outgoing
 from tests.providers.openai.wires import said
@@ -110,9 +110,10 @@ class TestTurns:
         state = opened(turn_detection=MANUAL)
         assert sent(state, ActivityStart(), Audio(bytes(4)), frame)[1:] == [commit]
         assert sent(state, frame) == [commit]
-        error = CODEC.encode(opened(), frame).failure()
-        assert isinstance(error, Unsupported)
-        assert error.field == "turn_detection.mode"
+        for one in (frame, ActivityStart()):
+            error = CODEC.encode(opened(), one).failure()
+            assert isinstance(error, Unsupported)
+            assert error.field == "turn_detection.mode"
 
     def test_clearing(self) -> None:
         assert sent(opened(), ClearAudio()) == [{"type": "input_audio_buffer.clear"}]
@@ -149,7 +150,7 @@ class TestPictures:
         ("frame", "kind", "told"),
         [
             (Video(JPEG, "image/png"), Unsupported, "image/png"),
-            (Video(bytes(MOST + 1)), InvalidRequest, f"{MOST + 1} bytes"),
+            (Video(bytes(IMAGE_BYTES + 1)), InvalidRequest, f"{IMAGE_BYTES + 1} bytes"),
         ],
     )
     def test_what_is_refused(self, frame: Video, kind: type, told: str) -> None:
@@ -159,7 +160,8 @@ class TestPictures:
         assert told in error.what
         assert error.cause
         assert error.fix
-        assert len(sent(state, Video(bytes(MOST)))) == 2
+        _, shown = sent(state, Video(bytes(IMAGE_BYTES)))
+        assert len(shown["image"]) == 256 * 1024
 
 
 class TestUpdates:
@@ -181,6 +183,9 @@ class TestUpdates:
         search = opened(options={"search": True})
         (update,) = sent(search, UpdateSession(SessionConfig(model=FLAT)))
         assert update["session"]["enable_search"] is False
+        told = opened(options={"search": {"enable_source": True}})
+        (update,) = sent(told, UpdateSession(SessionConfig(model=FLAT, options={"search": True})))
+        assert update["session"]["search_options"] == {"enable_source": False}
 
     def test_what_stays_is_told(self) -> None:
         state = opened(NESTED, options={"representation_compact": "none"})
