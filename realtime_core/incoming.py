@@ -265,11 +265,15 @@ def _speech_stopped(state: State, now: Moment, event: SpeechStopped) -> State:
 
 
 def _notice(state: State, now: Moment, event: Interrupted) -> State:
-    """Follow the provider, unless it speaks of a response that is past."""
+    """Follow the provider, unless it speaks of a response that is past.
+
+    Where it reports no speech, this alone says that the user has the word, and is owed an answer.
+    """
     at = played(state, now.at)
     if event.response is None or event.response in running(
         state.ledger, state.epoch, now.delivered, at
     ):
+        state = replace(state, owed=state.owed or not state.plan.capabilities.speech_events)
         if state.plan.config.turn_detection.two_phase is not None:
             state = hold_cut(state, now, event.response)
         else:

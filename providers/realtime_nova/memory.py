@@ -99,7 +99,8 @@ class Memory(msgspec.Struct, frozen=True):
     asked: tuple[RequestId, ...] = ()
     """Requests of ours that no answer has begun for, the oldest first."""
     held: tuple[str, ...] = ()
-    """Words that wait for the request to answer them."""
+    """Words that wait for the request to answer them. They outlive one that was cut before it went:
+    they are part of the conversation, and go ahead of what is asked next."""
     covered: int = 0
     """Requests to come whose words went with an earlier one."""
     calls: Mapping[CallId, bool] = {}

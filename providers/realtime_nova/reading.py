@@ -36,6 +36,7 @@ from .turns import (
     end_words,
     interrupted,
     new_line,
+    outspoken,
     over,
     owner,
     passed_on,
@@ -172,6 +173,7 @@ def _user(page: Page, name: str, block: Block, text: str) -> None:
     """Take words of the user; guesses are told, and replaced by what was really said."""
     if block.kind == "user":
         passed_on(page)
+        outspoken(page)
     text = f"{block.text} {text}".strip()
     page.put_block(name, replace(block, text=text))
     if page.memory.user is None:

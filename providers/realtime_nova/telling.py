@@ -1,7 +1,7 @@
 """Telling: earlier messages as blocks of words, in the two roles and the sizes the service takes.
 
 The first is the user's, the roles alternate, and all together stay within the limit: of more the
-oldest are left out.
+oldest turns are left out.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def told(
     kept, _ = fitted(messages, limits)
     said = [one for one in _said(kept) if one[1]]
     size = sum(len(text.encode()) + 1 for _, text in said)  # with what joins neighbours
-    while said and (size > HISTORY_BYTES or said[0][0] == "ASSISTANT"):
+    while said and (size > HISTORY_BYTES or said[0][0] != "USER"):
         size -= len(said.pop(0)[1].encode()) + 1
     return tuple(_merged(said))
 
 
-def _said(messages: Iterable[Message]) -> Iterator[tuple[Role, str]]:
-    """Give the words of each message; of a call they come with its result, as the user's note."""
+def _said(messages: Iterable[Message]) -> Iterator[tuple[Role | Literal["NOTE"], str]]:
+    """Give the words of each message; of a call they come with its result, as a note."""
     calls = dict[CallId | None, Message]()
     for message in messages:
         if message.role == "tool_call":
@@ -42,16 +42,18 @@ def _said(messages: Iterable[Message]) -> Iterator[tuple[Role, str]]:
         elif message.role == "tool_result":
             name = message.name or "a tool"
             given = calls.pop(message.call, Message("tool_call", "{}")).text
-            yield "USER", clean(f"[{name}, called with {given}, gave: {message.text}]")
+            yield "NOTE", clean(f"[{name}, called with {given}, gave: {message.text}]")
         elif message.role == "assistant":
             yield "ASSISTANT", clean(message.text)
         else:
             yield "USER", clean(spoken_by(message.role, message.text))
 
 
-def _merged(said: Iterable[tuple[Role, str]]) -> list[tuple[Role, str]]:
+def _merged(said: Iterable[tuple[Role | Literal["NOTE"], str]]) -> list[tuple[Role, str]]:
+    """Join neighbours of one role; notes are the user's."""
     blocks = list[tuple[Role, str]]()
-    for role, text in said:
+    for by, text in said:
+        role = "USER" if by == "NOTE" else by
         if blocks and blocks[-1][0] == role:
             blocks[-1] = role, f"{blocks[-1][1]}\n{text}"
         else:

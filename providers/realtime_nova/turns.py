@@ -9,13 +9,17 @@ or else with whatever comes next: words of the user, another answer, a text of o
 completion. An interruption ends it at once, and so does another answer in the middle of its sound;
 FINAL words that come later find its sentences, as long as no other answer begins, or they fit no
 sentence of that one.
+Words of ours that wait for the end of an answer wait for its END_TURN, and not for FINAL words that
+may never come. An answer is to what was said last: to the oldest request for which none has begun,
+but words of the user that come behind requests take their place, whether the service drops those or
+answers all together; what begins then was not asked for.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from realtime_core.epoch import ItemId, ResponseId
+from realtime_core.epoch import ItemId, RequestId, ResponseId
 from realtime_core.events import (
     AgentTranscript,
     AudioOutputDone,
@@ -35,9 +39,11 @@ __all__ = (
     "end_words",
     "interrupted",
     "new_line",
+    "outspoken",
     "over",
     "owner",
     "passed_on",
+    "settled",
     "sound_ended",
     "told_final",
 )
@@ -91,6 +97,28 @@ def passed_on(page: Page) -> None:
         close(page)
     elif turn is not None:
         page.keep(turned=True)
+
+
+def outspoken(page: Page) -> None:
+    """Settle what was asked for and has not begun: the user has spoken since, and is answered.
+
+    What was cut by our words, and left to be heard, the user has cut then.
+    """
+    asked, past = page.memory.asked, page.memory.past
+    for request in asked:
+        settled(page, request, "interrupted")
+    page.keep(asked=())
+    if asked and past is not None and past.cut:
+        page.events.append(Interrupted(cause="provider", response=past.response))
+
+
+def settled(page: Page, request: RequestId, status: Status) -> None:
+    """Answer a request with nothing: no answer of its own will come."""
+    response = ResponseId(page.mint("r"))
+    page.events += (
+        ResponseStarted(response=response, request=request),
+        ResponseDone(response=response, status=status),
+    )
 
 
 def end_words(page: Page) -> None:
@@ -189,7 +217,8 @@ def over(page: Page) -> None:
 
 
 def _end_if_told(page: Page, turn: Turn) -> None:
-    if turn.over and all(line.final or not line.text for line in turn.lines):
+    told = all(line.final or not line.text for line in turn.lines)
+    if turn.over and (told or page.memory.held):
         close(page)
 
 

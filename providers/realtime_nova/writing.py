@@ -12,9 +12,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from realtime_core.codec import Coded, Outgoing
-from realtime_core.epoch import ResponseId
 from realtime_core.errors import InvalidRequest, RealtimeError, SessionClosed, Unsupported
-from realtime_core.events import ResponseDone, ResponseStarted
 from realtime_core.frames import Audio, Close, CreateResponse, Text, ToolResult
 
 from .client_events import (
@@ -30,7 +28,7 @@ from .encoding import BROKEN, encode
 from .memory import Memory, Page
 from .opening import PLAIN, block, words
 from .telling import pieces, spoken_by
-from .turns import passed_on
+from .turns import passed_on, settled
 
 __all__ = ("appended", "write")
 
@@ -113,11 +111,7 @@ def _create(page: Page, frame: CreateResponse) -> Written:
         return Failure(_lacks("The service alone decides when it answers."))
     if not texts:
         page.keep(held=(), covered=max(0, memory.covered - 1))
-        response = ResponseId(page.mint("r"))
-        page.events += (
-            ResponseStarted(response=response, request=frame.request),
-            ResponseDone(response=response, status="completed"),
-        )
+        settled(page, frame.request, "completed")
         return Success(page.coded())
     words(page, pieces("\n".join(texts)), "USER", interactive=True)
     covered = memory.covered + max(0, len(memory.held) - 1)

@@ -196,6 +196,19 @@ def test_it_is_silent_once_that_is_over(busy: Any) -> None:
     assert not of(Interrupted, taken(session))
 
 
+def test_who_cuts_in_has_the_word_where_the_provider_reports_no_speech() -> None:
+    """The words are told behind the notice; until then nothing else says that somebody speaks."""
+    session = opened(replace(HISTORY, speech_events=False))
+    say(session, started(R1), words("Well"), sound(), SessionEnding(left=20.0))
+    session.link()
+    say(session, Interrupted(cause="provider", response=R1), done(R1, "interrupted"))
+    session.wait(2.0)
+    assert not moved(session)
+    say(session, UserTranscript(item=I2, text="Stop!", final=True), started(R2), done(R2))
+    session.wait(1.0)
+    assert moved(session)
+
+
 def test_words_are_speech_where_the_provider_reports_none() -> None:
     session = opened(replace(HISTORY, speech_events=False))
     say(session, UserTranscript(item=I1, text="Hel", final=False), SessionEnding(left=20.0))

@@ -67,12 +67,11 @@ class World:
     async def play(self, caller: Caller) -> None:
         """Serve one stream, until the client leaves it."""
         self.dialled.append(anyio.current_time())
-        said = len(self.said)
         await anyio.sleep(0.5)  # as long as it may take
         await caller.accept()
         while (await caller.until("content_start")).type != "AUDIO":
             pass
-        self.told.append((said, caller.told))
+        self.told.append((len(self.said), caller.told))
         try:
             async with beside() as tasks:
                 tasks.start_soon(self._age, caller)

@@ -229,14 +229,14 @@ class Far:
         return [partial(interrupted, form=form), *(partial(final, text=one) for one in spoken)]
 
     def _user(self, b: int) -> list[Step]:
-        """Let the user speak: it cuts what is being said."""
+        """Let the user speak: it cuts what is being said, and with `b` of 2 what is still to be."""
         cut = list[Step]()
         if self.turn is not None:
             self.turn.cut = True
             cut = self._cut(_FORMS[b % 3])
         words = [f"said {self._number()}" for _ in range(1 + (b == 3))]
         self.said += words
-        self.pending.append("spoken")
+        self.pending = ["spoken"] if b == 2 else [*self.pending, "spoken"]
         return [*cut, *(partial(heard, text=one) for one in words)]
 
     # --- the rest -----------------------------------------------------------------------------

@@ -309,11 +309,72 @@ class TestUnderTheMachine:
         session = Session()
         session.hear(*speech())
         session.fold.push(Text("And?"))
+        session.hear(*sound("a1", "PARTIAL_TURN"))
         assert session.typed() == []
-        session.hear(*sound())
+        session.hear(*sound("a2"))
+        assert session.typed() == ["And?"], "they wait for no FINAL, which may never come"
+        session.hear(*final(), *speech("So.", "p2"), *sound("a3"), *final("So.", "f2"))
+        assert [event.request for event in session.of(ResponseStarted)] == [None, "request-0"]
+        told = [(m.role, m.text) for m in session.fold.state.conversation]
+        assert told[-3:] == [("assistant", "Hi there."), ("user", "And?"), ("assistant", "So.")]
+
+    def test_a_stopped_request_swallows_no_spoken_answer(self) -> None:
+        """The service drops the typed words for the spoken ones, or answers them together."""
+        session = Session()
+        session.fold.push(Text("Hi"))
+        session.fold.push(Interrupt())
+        session.hear(*heard(), *speech(), *sound(), *final())
+        assert len(session.of(AudioOutput)) == 2
+        assert session.fold.state.ledger.requests == ()
+        assert [event.request for event in session.of(ResponseStarted)] == [None]
+        assert check_trace(session.fold.events) == []
+
+    def test_nor_one_that_comes_long_after(self) -> None:
+        session = Session()
+        session.fold.push(Text("Hi"))
+        session.fold.push(Interrupt())
+        session.fold.wait(60.0)
+        session.hear(*heard(), *speech(), *sound(), *final())
+        assert len(session.of(AudioOutput)) == 2
+        session.fold.push(Text("And?"))
+        assert session.typed() == ["Hi", "And?"], "nothing waits for the answer that was dropped"
+
+    def test_a_barge_in_behind_typed_words_cuts_what_is_audible(self) -> None:
+        """The first notice was taken for that of the typed words; then the user spoke indeed."""
+        session = Session()
+        session.hear(*speech(), *sound())
+        session.fold.push(Text("And?"))
+        session.hear(*INTERRUPTED)
+        assert session.of(Interrupted) == []
+        session.hear(*heard("Stop!"))
+        assert [event.cause for event in session.of(Interrupted)] == ["provider"]
+        assert [event.status for event in session.of(ResponseDone)] == ["completed", "interrupted"]
+        session.hear(*speech("Fine.", "p2"), *sound("a2"), *final("Fine.", "f2"))
+        assert len(session.of(AudioOutput)) == 4
+        assert len(session.of(Interrupted)) == 1
+        assert check_trace(session.fold.events) == []
+
+    def test_what_is_typed_next_is_not_held_up_by_an_answer_that_never_comes(self) -> None:
+        session = Session()
+        session.fold.push(Text("One"))
+        session.fold.push(Text("Two"))
+        assert session.typed() == ["One"]
+        session.hear(*heard())
+        assert session.typed() == ["One", "Two"]
+        assert [event.status for event in session.of(ResponseDone)] == ["interrupted"]
+
+    def test_words_outlive_a_request_that_a_barge_in_has_cut(self) -> None:
+        """They are part of the conversation, and go ahead of what is asked next."""
+        session = Session()
+        session.hear(*speech(), begin("a1", "AUDIO", "ASSISTANT"), audio("a1"))
+        session.fold.push(Text("One"))
+        session.hear(*INTERRUPTED, *heard("Stop!"), *speech("Fine.", "p2"), *sound("a2"))
         assert session.typed() == []
-        session.hear(*final())
-        assert session.typed() == ["And?"]
+        session.fold.push(Text("Two"))
+        assert session.typed() == ["One\nTwo"]
+        session.hear(*speech("So.", "p3"), *sound("a3"))
+        assert session.of(ResponseStarted)[-1].request == "request-1"
+        assert session.of(Error) == []
 
     def test_they_do_not_wait_for_words_that_may_never_come(self) -> None:
         session = Session()

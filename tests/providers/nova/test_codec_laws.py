@@ -56,6 +56,17 @@ ANEW = STEADY.map(lambda one: one._replace(acts=(("type", 0, 0), ("anew", 2, 0),
 """Something is asked, stopped before it is answered, and asked anew."""
 
 
+SPOKEN = STEADY.map(
+    lambda one: one._replace(
+        acts=(
+            *(("type", 0, 0), ("cut in", 1, 0), ("user", 0, 2)),
+            *(act for act in one.acts if act[0] not in {"type", "anew"}),
+        )
+    )
+)
+"""Something is asked and stopped before it is answered; then the user speaks, and is answered."""
+
+
 def one_voice(story: Story) -> Story:
     """Let a user either type or speak: of what crosses, the wire does not say which it answers."""
     typing = sum(a for _, a, _ in story.acts) % 2
@@ -194,7 +205,7 @@ class TestNextReplyWhole:
 
     @staticmethod
     def law(story: Story) -> None:
-        scene = Scene(one_voice(story))
+        scene = Scene(story)
         scene.session.drain()
         got = Counter[int]()
         for event in scene.session.events:
@@ -216,9 +227,13 @@ class TestNextReplyWhole:
                 assert got[one.number] == one.samples
 
     @many
-    @given(STEADY | ANEW)
+    @given((STEADY | ANEW).map(one_voice) | SPOKEN)
     def test_folded(self, story: Story) -> None:
         self.law(story)
+
+    def test_fault_takes_spoken_words_for_typed_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(monkeypatch, reading, "outspoken", nothing)
+        catches(self.law, SPOKEN)
 
     def test_fault_goes_on_with_the_one_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What comes behind END_TURN is taken for the same answer."""
@@ -236,7 +251,7 @@ class TestNextReplyWhole:
 
         put(monkeypatch, reading, "_sound", deaf)
         put(monkeypatch, reading, "_planned", nothing)
-        catches(self.law, STEADY)
+        catches(self.law, STEADY.map(one_voice))
 
 
 def _responses(scene: Scene) -> dict[int, Any]:

@@ -297,6 +297,23 @@ class TestWhoseBlockItIs:
         one.hear(*speech(), begin("a1", "AUDIO", "ASSISTANT"), *heard(), *speech("Next.", "p2"))
         assert one.hear(end("a1", "AUDIO", "INTERRUPTED")) == []
 
+    def test_words_of_the_user_take_the_place_of_a_request(self) -> None:
+        """What begins behind them answers them; what was asked before is settled."""
+        one = talk()
+        one.push(Text("And?"), CreateResponse(request=Q))
+        events = one.hear(*heard(), *speech())
+        assert [event.request for event in of(events, ResponseStarted)] == [Q, None]
+        assert kinds(events)[:3] == ["ResponseStarted", "ResponseDone", "UserTranscript"]
+        assert statuses(events) == ["interrupted"]
+
+    def test_guesses_and_words_before_it_do_not(self) -> None:
+        one = talk()
+        one.hear(*heard())
+        one.push(Text("And?"), CreateResponse(request=Q))
+        one.hear(begin("g", "TEXT", "USER", "SPECULATIVE"), text("g", "Hel", "USER"))
+        one.hear(begin("u", "TEXT", "USER", "FINAL"), text("u", "", "USER"), *speech())
+        assert [event.request for event in of(one.events, ResponseStarted)] == [Q]
+
     def test_guesses_at_the_users_words_are_no_turn(self) -> None:
         one = talk()
         one.hear(*speech(), begin("u", "TEXT", "USER", "SPECULATIVE"), text("u", "Hel", "USER"))

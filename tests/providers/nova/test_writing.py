@@ -283,6 +283,19 @@ class TestFirstBlocks:
         assert (role, text.endswith("0999"), text.startswith("0")) == ("USER", True, True)
         assert 39_900 < len(text) <= 40_000
 
+    def test_what_is_left_out_are_whole_turns(self) -> None:
+        """What stands around a result counts too, and none is told without its question."""
+        history = (
+            Message("user", "Look!"),
+            Message("tool_call", "{}", call=C, name="look"),
+            Message("tool_result", "a bee", call=C, name="look"),
+            Message("assistant", "x" * 39_945),
+            Message("user", "And?"),
+            Message("assistant", "No more."),
+        )
+        told = told_history(wires(Talk(history=history)))
+        assert told == [("USER", ["And?"]), ("ASSISTANT", ["No more."])]
+
     @many
     @given(st.text(max_size=40), st.integers(4, 9))
     def test_pieces_are_the_whole(self, text: str, most: int) -> None:
