@@ -15,7 +15,7 @@ from realtime_core import Audio, ConversationItem, Frame, RealtimeSession, open_
 from realtime_core.operators import merge
 from realtime_core.playback import ClockSink, Player, player
 
-ANSWERS = 3
+ANSWERS, SHORT = 3, 24
 
 
 def ear(listener: RealtimeSession[Frame]) -> ClockSink:
@@ -34,8 +34,8 @@ async def hush(voice: Player, listener: RealtimeSession[Frame]) -> None:
 async def main(words: str = "Who are you?", provider: str = "local") -> None:
     """Let them answer each other, and print what was said; of an answer cut, what was heard."""
     async with (
-        open_session(provider) as alice,
-        open_session(provider) as bob,
+        open_session(provider, max_output_tokens=SHORT) as alice,
+        open_session(provider, max_output_tokens=SHORT) as bob,
         player(alice, ear(bob)) as to_bob,
         player(bob, ear(alice)) as to_alice,
         anyio.create_task_group() as tasks,
