@@ -41,7 +41,6 @@ class Plan(msgspec.Struct, frozen=True):
     """Which of several providers it was agreed with, in their order."""
     successor: Plan | None = None
     """What was agreed with the provider that takes over when this one is lost for good."""
-
     former: tuple[SessionConfig, ...] = ()
     """The configurations of providers from which this one has taken over."""
 
