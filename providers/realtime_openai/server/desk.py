@@ -14,7 +14,7 @@ from realtime_core.beside import beside
 from realtime_core.codec import Wire
 from realtime_core.events import RealtimeEvent
 from realtime_core.link import Wires
-from realtime_core.serving import Outbox, Socket
+from realtime_core.serving import ENDS, Outbox, Socket
 
 from .mirror import Ask, Book, Told, greet, tell
 from .page import Page
@@ -45,10 +45,13 @@ class Desk(Outbox):
         """Wait for what the client says; where it has said all, its answers end, and then this."""
         if not self.book.finishing or self._silent:
             return await super().receive()
-        async with beside() as tasks:
-            tasks.start_soon(self._finish, tasks.cancel_scope)
-            while True:
-                await super().receive()
+        try:
+            async with beside() as tasks:
+                tasks.start_soon(self._finish, tasks.cancel_scope)
+                while True:
+                    await super().receive()
+        except* ENDS:  # on trio it may come together with a cancellation, which goes on
+            pass
         raise anyio.EndOfStream
 
     async def _finish(self, listening: anyio.CancelScope) -> None:

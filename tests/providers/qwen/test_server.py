@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -45,6 +46,7 @@ from realtime_core import (
 )
 from realtime_core.beside import beside
 from realtime_core.frames import Audio, CommitAudio, CreateResponse, Text, UpdateSession, Video
+from realtime_core.link import Wires
 from realtime_core.plan import Plan, negotiate
 from realtime_core.signals import Signal
 from realtime_core.testing import run
@@ -52,6 +54,8 @@ from realtime_core.testing.conformance import check_trace
 from realtime_core.testing.scripted import SCRIPTED, Greeting, Peer, scripted
 from realtime_openai import client_events as client
 from realtime_openai import server_events as server
+from realtime_openai.server.book import Reply, begin
+from realtime_openai.server.desk import Desk
 from realtime_qwen.models import capabilities
 from realtime_qwen.server import AppendImage, Caller, Finish, Loopback, loopback, serve
 from tests.providers.qwen.watching import MODELS, Client, at, items, waiting
@@ -849,3 +853,36 @@ async def test_a_provider_that_is_none_is_told_at_once() -> None:
     with pytest.raises(RealtimeException, match="no provider named"):
         async with serve("no such provider"):
             pass
+
+
+def test_a_client_that_leaves_while_its_server_is_cancelled_leaves_alone(
+    anyio_backend: str,
+) -> None:
+    """On trio its end and the cancellation come together; neither hides the other."""
+
+    class Leaving:
+        def __init__(self, scope: anyio.CancelScope) -> None:
+            self._scope = scope
+
+        async def receive(self) -> Wires:
+            await anyio.wait_all_tasks_blocked()
+            self._scope.cancel()
+            raise anyio.EndOfStream
+
+        async def send(self, item: Wires) -> None:
+            raise AssertionError(item)
+
+        async def close(self, code: int = 1000, reason: str = "") -> None:
+            raise AssertionError(code)
+
+        def abort(self) -> None:
+            raise AssertionError
+
+    async def program() -> None:
+        with anyio.CancelScope() as scope:
+            desk = Desk(Leaving(scope), replace(begin("0", "m", "v"), finishing=True))
+            desk.book = replace(desk.book, replies={ResponseId("r"): Reply()})
+            with suppress(anyio.EndOfStream):
+                await desk.receive()
+
+    run(program, backend=anyio_backend)
