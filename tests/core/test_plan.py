@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from realtime_core.audio import PCM_16K, PCM_24K, AudioFormat
 from realtime_core.capability import Capabilities, HistoryLimits
 from realtime_core.config import Message, SessionConfig, ToolSpec, TurnDetection
 from realtime_core.errors import Unsupported
-from realtime_core.plan import Plan, negotiate
+from realtime_core.plan import Plan, negotiate, options_of
 from tests.core.wishes import capabilities, configs
 
 MODEST = Capabilities(provider="modest")
@@ -202,3 +203,31 @@ def test_a_history_is_cut_to_what_the_provider_takes() -> None:
     assert plan.config.history == history[1:]
     (warning,) = plan.warnings
     assert (warning.field, warning.why) == ("history", "rich takes 1 of 2 entries")
+
+
+# --- a provider's own options -----------------------------------------------------------------
+
+
+class Own(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options of some provider."""
+
+    speed: float = 1.0
+    words: tuple[str, ...] = ()
+
+
+def test_options_are_read_as_a_providers_own() -> None:
+    assert options_of(SessionConfig(), Own).unwrap() == Own()
+    wish = SessionConfig(options={"speed": 2, "words": ["a"]})
+    assert options_of(wish, Own).unwrap() == Own(2.0, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [({"sped": 2.0}, "sped"), ({"speed": "fast"}, "$.speed")]
+)
+def test_a_wrong_option_is_named_with_those_that_are_known(
+    options: dict[str, Any], named: str
+) -> None:
+    refusal = options_of(SessionConfig(options=options), Own).failure()
+    assert named in refusal.what
+    assert (refusal.field, refusal.fix) == ("options", "Known options: speed, words.")
+    assert refusal.cause
