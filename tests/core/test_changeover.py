@@ -96,6 +96,17 @@ def test_the_next_connection_is_made_beside_and_taken_at_once_where_all_is_silen
     assert (phase(session), session.state.standby, session.state.due) == (Phase.OPEN, None, {})
 
 
+def test_an_end_that_is_told_before_the_welcome_is_only_passed_on() -> None:
+    session = opened(HISTORY, retry=Spaced(1.0))
+    session.lose(LOST)
+    session.wait(1.0)
+    session.link()
+    taken(session)
+    say(session, SessionEnding(left=20.0))
+    assert (phase(session), session.state.standby) == (Phase.RESUMING, None)
+    assert names(taken(session)) == ["SessionEnding"]
+
+
 def test_it_is_greeted_with_the_newest_handle() -> None:
     session = ending(able=replace(SCRIPTED, history=False))
     assert session.beside is None  # nothing could be taken up

@@ -363,3 +363,17 @@ def test_audio_that_grew_too_old_without_a_connection_is_not_sent(anyio_backend:
     lanes = Lanes(audio=Slide(max_age=2_000))
     assert resuming(anyio_backend, push, slow=4.0, lanes=lanes) == []
     assert marks(resuming(anyio_backend, push, slow=1.0, lanes=lanes)) == [1]
+
+
+def test_words_that_interrupt_come_too_late_for_a_closed_session(anyio_backend: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.drain()
+
+    async def program() -> None:
+        async with open_session(scripted(script)) as session:
+            await session.send(Close())
+            with pytest.raises(RealtimeException) as caught:
+                await session.send(Text("Stop", turn="interrupt"))
+            assert isinstance(caught.value.error, SessionClosed)
+
+    run(program, backend=anyio_backend)
